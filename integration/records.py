@@ -1,0 +1,198 @@
+"""The frozen values that stages hand to each other.
+
+Times are `Micros`: whole microseconds since 1970-01-01T00:00:00Z. Values of lead fields are
+`Wire` values: what stands in the JSON body of the request to HubSpot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Micros = int
+Wire = str | int | float | bool
+WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
+
+MICROS_PER_SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """One HTTP request as received.
+
+    `headers` has lower-case names; a header that came several times is joined by ", ".
+    `url` is the one the sender used (PUBLIC_URL, path and query string); `query` is its query
+    string, undecoded. `body` is the bytes as they came over the wire, before any decompression.
+    `redacted` tells that credentials in `headers` and `url` were replaced by their digests, as in
+    every stored request: see `integration.verify.redact`.
+    """
+
+    source: str
+    method: str
+    url: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: Micros
+    client: str = ""
+    redacted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A live secret of a source: the name of its setting and its value. The value is never printed."""
+
+    name: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verification found. `reason` is None when the request is genuine.
+
+    `reason` is a stable word (`signature_mismatch`), `detail` says it in a sentence for the person
+    who looks the request up; neither ever holds a secret. `secret_name` is the setting that matched.
+    """
+
+    reason: str | None = None
+    detail: str = ""
+    secret_name: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """True when the request is genuine."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvent:
+    """An event as found in a request at the time of accepting.
+
+    `dedup_key` is the source's own event id, or a digest of the content where there is none.
+    `type` and `occurred_at` are None when the payload does not give them (translation then says so).
+    """
+
+    position: int
+    dedup_key: str
+    type: str | None
+    occurred_at: Micros | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventContext:
+    """All that a mapping may look at when it translates one event.
+
+    `payload` is the event's own part of the body (one element where the mapping says `event.each`),
+    `envelope` the whole body; both decoded. `query` is the request's query string, undecoded.
+    """
+
+    payload: Any
+    envelope: Any
+    headers: Mapping[str, str]
+    query: str
+    received_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """One way to know a lead: kind is `guid`, `contact_id`, `email` or a name under `lead.keys`."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field that one event asks to change. `value` None blanks the field (`missing: clear`).
+
+    `place` is the `file:line` of the mapping that set it, `rule` the name of its rule.
+    """
+
+    field: str
+    value: Wire | None
+    write: WriteRule
+    place: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something was set aside. `code` groups (`missing_lead`), `detail` tells a person what happened
+    (field, value shortened, file:line), `cure` what to do.
+    """
+
+    code: str
+    detail: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a translation, for `try` and `explain`: where, and what happened in words."""
+
+    place: str
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What a mapping makes of one event: exactly one of an update, `ignored`, or `dead`.
+
+    `identifiers` are in the mapping's order of preference; `changes` hold each field at most once
+    (a later rule of the file wins). `ignored` says why no rule applied.
+    """
+
+    type: str | None = None
+    occurred_at: Micros | None = None
+    identifiers: tuple[Identifier, ...] = ()
+    changes: tuple[FieldChange, ...] = ()
+    ignored: str | None = None
+    dead: Cause | None = None
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The field changes that one event asks for on one lead, translated and validated.
+
+    `clock` settles which of two updates is newer: the event's own time, then `source/dedup_key`, so
+    that a tie is settled the same way in whatever order the two arrive.
+    """
+
+    event_id: str
+    clock: tuple[Micros, str]
+    changes: tuple[FieldChange, ...]
+    mapping_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The unsent changes of one lead: the body of its next request to HubSpot.
+
+    `identifiers` maps a kind to its value (`{"guid": "8a41…"}`); `fields` holds only what changes,
+    `None` meaning blank. `event_ids` are the events that set them (the correlation to requests).
+    """
+
+    lead_id: str
+    identifiers: Mapping[str, str]
+    fields: Mapping[str, Wire | None]
+    event_ids: Sequence[str] = ()
+
+
+OutcomeKind = Literal["done", "again", "set_aside", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended, judged in one place (`integration.hubspot.outcomes`).
+
+    `again`: retry later, not before `retry_after` seconds if given. `set_aside`: a person must act.
+    `stop`: no delivery at all can work now (the token is refused). `status` is None when no answer came.
+    """
+
+    kind: OutcomeKind
+    status: int | None = None
+    cause: Cause | None = None
+    retry_after: float | None = None
