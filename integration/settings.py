@@ -1,4 +1,4 @@
-"""Every setting, once. The tuple `SETTINGS` feeds the reader, the docs and the test that holds them together."""
+"""Every setting, once: the tuple `SETTINGS` feeds the reader, the docs and the test that holds them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,10 @@ class Settings:
         "HUBSPOT_BASE_URL", "https://api.hubapi.com", "HubSpot's address, or the sandbox's.", _url
     )
     hubspot_access_token: str = _setting(
-        "HUBSPOT_ACCESS_TOKEN", "", "The token of the HubSpot account. Delivery waits until it is set.", secret=True
+        "HUBSPOT_ACCESS_TOKEN",
+        "",
+        "The token of the HubSpot account. Delivery waits until it is set.",
+        secret=True,
     )
     hubspot_rate_limit: RateLimit = _setting(
         "HUBSPOT_RATE_LIMIT",
@@ -110,7 +113,10 @@ class Settings:
     )
     mappings_dir: Path = _setting("MAPPINGS_DIR", "mappings", "The folder of the mapping files.", Path)
     bundle_window: float = _setting(
-        "BUNDLE_WINDOW", "2", "Seconds that a lead's bundle waits for more changes; 0 sends at once.", _seconds
+        "BUNDLE_WINDOW",
+        "2",
+        "Seconds that a lead's bundle waits for more changes; 0 sends at once.",
+        _seconds,
     )
     bundle_max_wait: float = _setting(
         "BUNDLE_MAX_WAIT", "10", "Seconds after which a bundle goes although changes keep coming.", _seconds
@@ -133,7 +139,10 @@ class Settings:
     )
     retention_days: int = _setting("RETENTION_DAYS", "30", "Days that stored requests are kept.", _whole(1))
     rejected_keep: int = _setting(
-        "REJECTED_KEEP", "1000", "How many rejected requests are kept per source; the oldest go first.", _whole(0)
+        "REJECTED_KEEP",
+        "1000",
+        "How many rejected requests are kept per source; the oldest go first.",
+        _whole(0),
     )
     console_password: str = _setting(
         "CONSOLE_PASSWORD", "", "The password of the console; without it there is no console.", secret=True

@@ -1,0 +1,44 @@
+"""Outgoing (level 2): the HubSpot APIs that bundles are sent to, each behind the same small interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from integration.hubspot.leads_v1 import LeadsV1
+from integration.records import Bundle, Outcome
+from integration.settings import Settings
+
+
+class Destination(Protocol):
+    """One HubSpot API. Safe to use from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The value of HUBSPOT_API that chooses it."""
+
+    @property
+    def max_batch(self) -> int:
+        """How many bundles one HTTP request can carry."""
+
+    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
+        """Send the bundles: one outcome for each, in their order.
+
+        Never raises for anything that HubSpot or the network does.
+        """
+
+
+def _leads_v1(settings: Settings) -> Destination:
+    return LeadsV1(
+        base_url=settings.hubspot_base_url,
+        access_token=settings.hubspot_access_token,
+        connections=settings.worker_concurrency,
+    )
+
+
+DESTINATIONS: Mapping[str, Callable[[Settings], Destination]] = {LeadsV1.name: _leads_v1}
+
+
+def build(settings: Settings) -> Destination:
+    """The destination that HUBSPOT_API names."""
+    return DESTINATIONS[settings.hubspot_api](settings)

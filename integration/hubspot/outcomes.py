@@ -1,0 +1,96 @@
+"""How one attempt ended: the only place that judges HubSpot's answers.
+
+| answer | outcome |
+|---|---|
+| any 2xx | done |
+| 401, 403 | stop: the token is refused, so nothing can be delivered |
+| 404 | set_aside `lead_not_found` |
+| 408, 425, 423, 429, 477, 5xx | again, not before Retry-After |
+| any other | set_aside `refused_by_hubspot`: the same request would be refused again |
+| none (network) | again `hubspot_unreachable` |
+
+The Leads API's page promises 200 for success; other 2xx say the same in HTTP, and an update that HubSpot
+took must neither be sent again nor wait for a person.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from integration.records import MICROS_PER_SECOND, Cause, Micros, Outcome
+
+MAX_RETRY_AFTER = 24 * 60 * 60.0
+# 423 is a lock of 2 seconds, 477 an account on the move (up to 24 h, with Retry-After), says
+# https://developers.hubspot.com/docs/api-reference/error-handling (2026-11-23).
+_LOCKED = 423
+_LOCK_SECONDS = 2.0
+_AGAIN = frozenset({408, 425, _LOCKED, 429, 477})
+
+
+def classify(status: int | None, headers: Mapping[str, str], detail: str, at: Micros) -> Outcome:
+    """The outcome of an attempt that ended at `at` with this status (None: no answer came).
+
+    `headers` are looked up as `Retry-After`, so they should ignore case. `detail` is what is known
+    beyond the status, in words and without secrets: the kind of network error, or what the body says.
+    """
+    if status is None:
+        return Outcome("again", cause=_unreachable(detail))
+    if 200 <= status < 300:
+        return Outcome("done", status)
+    said = f"HubSpot answered {status}" + (f": {detail}" if detail else "")
+    if status in (401, 403):
+        return Outcome("stop", status, _token_refused(said))
+    if status == 404:
+        return Outcome("set_aside", status, _lead_not_found(said))
+    if status in _AGAIN or status >= 500:
+        return Outcome("again", status, _busy(status, said), _wait(status, headers, at))
+    return Outcome("set_aside", status, _refused(said))
+
+
+def read_retry_after(value: str | None, at: Micros) -> float | None:
+    """The seconds that a Retry-After header asks to wait from `at`, at most a day; None if it says nothing.
+
+    Reads seconds and HTTP dates (RFC 9110, 10.2.3).
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text):
+        return min(float(text), MAX_RETRY_AFTER)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - at / MICROS_PER_SECOND
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _wait(status: int, headers: Mapping[str, str], at: Micros) -> float | None:
+    asked = read_retry_after(headers.get("Retry-After"), at)
+    return max(asked or 0.0, _LOCK_SECONDS) if status == _LOCKED else asked
+
+
+def _unreachable(detail: str) -> Cause:
+    cure = "nothing to do while it is rare: it is tried again; else check HUBSPOT_BASE_URL and the network"
+    return Cause("hubspot_unreachable", f"no answer from HubSpot: {detail}", cure)
+
+
+def _token_refused(said: str) -> Cause:
+    cure = "set HUBSPOT_ACCESS_TOKEN to a token that is valid and may write leads; delivery then resumes"
+    return Cause("token_refused", f"{said}. The token is refused.", cure)
+
+
+def _lead_not_found(said: str) -> Cause:
+    cure = "create the lead in HubSpot or correct the guid at the source, then retry"
+    return Cause("lead_not_found", f"{said}. There is no such lead.", cure)
+
+
+def _busy(status: int, said: str) -> Cause:
+    if status == 429:
+        cure = "nothing to do while it is rare: it is tried again; else lower HUBSPOT_RATE_LIMIT"
+        return Cause("rate_limited", said, cure)
+    return Cause("hubspot_error", said, "nothing to do: it is tried again; see https://status.hubspot.com")
+
+
+def _refused(said: str) -> Cause:
+    cure = "correct the mapping or the lead in HubSpot by what the answer says, then retry"
+    return Cause("refused_by_hubspot", said, cure)

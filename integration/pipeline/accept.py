@@ -1,0 +1,135 @@
+"""Accept: verify a request, find its events, commit both, and only then answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from integration import metrics
+from integration.body import MalformedBody, decode
+from integration.clock import Clock
+from integration.errors import LeadwireError
+from integration.logs import log_action
+from integration.pipeline.sources import BrokenSource, Source, Sources
+from integration.records import RawRequest, Verdict
+from integration.store.engine import Store
+from integration.store.group_commit import GroupCommit
+from integration.store.inbox import Arrival, Receipt, prune_rejected, store_arrivals
+from integration.store.wakeup import announce
+from integration.verify import redact
+
+log = logging.getLogger(__name__)
+
+
+class RefusedError(LeadwireError):
+    """A request that is not accepted: the HTTP status, a stable code, and what the sender may know."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that is committed, now or before. `response` is what the source demands, if it does."""
+
+    receipt: Receipt
+    response: Mapping[str, object] | None
+
+
+class Intake:
+    """Takes requests in for all sources. One per web process; safe to use from many threads or greenlets."""
+
+    def __init__(
+        self, store: Store, sources: Sources, clock: Clock, *, max_body_bytes: int, rejected_keep: int
+    ) -> None:
+        self._sources = sources
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        self._rejected_keep = rejected_keep
+        self._commit: GroupCommit[Arrival, Receipt] = GroupCommit(store, self._write, name="inbox")
+
+    def source(self, name: str) -> Source:
+        """The source that may receive under this name; raises RefusedError if it is unknown or not ready."""
+        source = self._sources.get(name)
+        if source is None:
+            raise RefusedError(404, "unknown_source", f"There is no source named {name!r} here.")
+        if isinstance(source, BrokenSource):
+            raise RefusedError(503, "mapping_has_problems", _first_problem(source))
+        if source.missing_secrets:
+            raise RefusedError(503, "not_configured", _missing_setting(source))
+        return source
+
+    def accept(self, source: Source, request: RawRequest) -> Accepted:
+        """Returns once the request is committed.
+
+        Raises RefusedError (the request is kept, with its reason) or StoreUnavailableError.
+        """
+        verdict = source.scheme.verify(request, source.secrets, self._clock())
+        if not verdict.accepted:
+            self.reject(source, request, verdict)
+            raise RefusedError(401, "not_verified", "The request could not be verified.")
+        try:
+            payload = decode(request.headers, request.body, self._max_body_bytes)
+        except MalformedBody as error:
+            self.reject(source, request, Verdict(error.code, error.detail))
+            raise RefusedError(error.status, error.code, error.detail) from error
+        return self._store(source, request, payload)
+
+    def reject(self, source: Source, request: RawRequest, verdict: Verdict) -> None:
+        """Keep a request that is not accepted, and why."""
+        reason = verdict.reason or "rejected"
+        receipt = self._commit.submit(
+            Arrival(redact(source.scheme, request), reason=reason, detail=verdict.detail)
+        )
+        metrics.REJECTED.labels(source.name, reason).inc()
+        log_action(
+            log, "request.rejected", f"Rejected a request for {source.name}: {verdict.detail}",
+            level=logging.WARNING, id=receipt.id, source=source.name, reason=reason, client=request.client,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Commit what is under way and stop."""
+        self._commit.close()
+
+    def _store(self, source: Source, request: RawRequest, payload: object) -> Accepted:
+        mapping = source.mapping
+        events = mapping.incoming(payload, request.headers, request.query, request.received_at)
+        receipt = self._commit.submit(Arrival(redact(source.scheme, request), events))
+        if receipt.duplicate:
+            metrics.DUPLICATES.labels(source.name).inc()
+            log_action(log, "request.duplicate", "Duplicate", id=receipt.id, source=source.name)
+        else:
+            metrics.ACCEPTED.labels(source.name).inc()
+            log_action(
+                log, "request.accepted", "Accepted", id=receipt.id, source=source.name, events=len(events)
+            )
+        return Accepted(receipt, mapping.respond)
+
+    def _write(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]:
+        receipts = store_arrivals(connection, arrivals)
+        for source in {arrival.request.source for arrival in arrivals if arrival.reason}:
+            prune_rejected(connection, source, self._rejected_keep)
+        announce(connection)
+        return receipts
+
+
+def without_body(request: RawRequest) -> RawRequest:
+    """The request as kept when its body could not be read whole."""
+    return replace(request, body=b"")
+
+
+def _first_problem(source: BrokenSource) -> str:
+    count = len(source.problems)
+    more = f" (and {count - 1} more: run `leadwire check`)" if count > 1 else ""
+    return f"The mapping of {source.name} has a problem: {source.problems[0]}{more}"
+
+
+def _missing_setting(source: Source) -> str:
+    names = " or ".join(source.missing_secrets)
+    return f"The source {source.name} is not configured: set {names}."

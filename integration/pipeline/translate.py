@@ -1,0 +1,292 @@
+"""Translate: claimed events become updates, validated and merged into their leads' bundles."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from sqlalchemy import Connection
+
+from integration import metrics
+from integration.body import MalformedBody, decode
+from integration.clock import Clock, new_id
+from integration.errors import LeadwireError
+from integration.lead.merge import from_json, merge, pending, to_json
+from integration.logs import log_action
+from integration.pipeline.sources import Configuration, Source, Sources
+from integration.records import (
+    MICROS_PER_SECOND,
+    Cause,
+    EventContext,
+    Micros,
+    RawRequest,
+    Translation,
+    Update,
+)
+from integration.store import inbox, leads
+from integration.store.engine import Store
+from integration.store.inbox import ClaimedEvent, SettledEvent
+from integration.store.leads import IdentifierKey, LeadRow, UpdateRow
+from integration.store.wakeup import announce
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+LEASE_SECONDS = 30
+LINK_TRIES = 10
+
+
+class _LinkedMeanwhileError(LeadwireError):
+    """Another worker created the same lead at the same moment; trying again finds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A claimed event and what its mapping made of it."""
+
+    event: ClaimedEvent
+    translation: Translation
+    mapping_version: str
+
+    @property
+    def update(self) -> Update:
+        """The update that it asks for; only for translations that are neither dead nor ignored."""
+        clock = (self.translation.occurred_at or 0, f"{self.event.source}/{self.event.dedup_key}")
+        return Update(self.event.id, clock, self.translation.changes, self.mapping_version)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleTiming:
+    """How long a lead's bundle waits for more changes, in microseconds."""
+
+    window: Micros
+    max_wait: Micros
+
+    @classmethod
+    def from_seconds(cls, window: float, max_wait: float) -> BundleTiming:
+        """From BUNDLE_WINDOW and BUNDLE_MAX_WAIT."""
+        return cls(int(window * MICROS_PER_SECOND), int(max(window, max_wait) * MICROS_PER_SECOND))
+
+
+class Translator:
+    """Translates what is in the inbox, a batch at a time. Any number of them may run at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Sources,
+        clock: Clock,
+        timing: BundleTiming,
+        *,
+        worker: str,
+        max_body_bytes: int,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._clock = clock
+        self._timing = timing
+        self._worker = worker
+        self._max_body_bytes = max_body_bytes
+
+    def run_once(self) -> int:
+        """Translate one batch; returns how many events it had, 0 when nothing waits."""
+        claimed = self._claim()
+        if not claimed:
+            return 0
+        configuration = self._sources.current
+        translated = translate_events(configuration, claimed, self._max_body_bytes)
+        self._settle(translated)
+        return len(claimed)
+
+    def _claim(self) -> list[ClaimedEvent]:
+        with self._store.read() as connection:
+            if not inbox.anything_received(connection, self._clock()):
+                return []
+        with self._store.write() as connection:
+            now = self._clock()
+            return inbox.claim_events(
+                connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND, BATCH
+            )
+
+    def _settle(self, translated: Sequence[Translated]) -> None:
+        for _ in range(LINK_TRIES):
+            try:
+                with self._store.write() as connection:
+                    settled = self._settle_in(connection, translated)
+            except _LinkedMeanwhileError:
+                continue
+            for item, event in settled:
+                _report(item, event)
+            return
+        raise LeadwireError(f"The leads of {len(translated)} events kept changing; they are tried again.")
+
+    def _settle_in(
+        self, connection: Connection, translated: Sequence[Translated]
+    ) -> list[tuple[Translated, SettledEvent]]:
+        now = self._clock()
+        held = inbox.still_leased(connection, self._worker, [item.event.id for item in translated])
+        mine = [item for item in translated if item.event.id in held]
+        lead_ids = _resolve_leads(connection, [item for item in mine if _has_update(item)], now)
+        _merge_into_leads(connection, mine, lead_ids, self._timing, now)
+        settled = [(item, _settled(item, lead_ids.get(item.event.id))) for item in mine]
+        inbox.settle_events(connection, [event for _, event in settled], now)
+        announce(connection)
+        return settled
+
+
+def translate_events(
+    configuration: Configuration, claimed: Iterable[ClaimedEvent], max_body_bytes: int
+) -> list[Translated]:
+    """Pure: what the mappings, as they are now, make of these events. A request's body is decoded once."""
+    decoded: dict[str, object] = {}
+    result = []
+    for event in claimed:
+        source = configuration.sources.get(event.source)
+        if not isinstance(source, Source):
+            result.append(Translated(event, Translation(dead=_no_mapping(event.source)), ""))
+            continue
+        if event.request_id not in decoded:
+            decoded[event.request_id] = _decode(event.request, max_body_bytes)
+        translation = _translate(configuration, source, event, decoded[event.request_id])
+        result.append(Translated(event, translation, source.mapping.version))
+    return result
+
+
+def _translate(
+    configuration: Configuration, source: Source, event: ClaimedEvent, payload: object
+) -> Translation:
+    if isinstance(payload, MalformedBody):
+        return Translation(dead=Cause("malformed_body", payload.detail, "Ask the sender to send it again."))
+    request = event.request
+    context = source.mapping.context(
+        payload, event.position, request.headers, request.query, request.received_at
+    )
+    return translate_and_validate(configuration, source, context)
+
+
+def translate_and_validate(
+    configuration: Configuration, source: Source, context: EventContext, *, trace: bool = False
+) -> Translation:
+    """What the mapping makes of one event; dead if a field of the update is not valid."""
+    translation = source.mapping.translate(context, trace=trace)
+    if translation.dead is None and translation.ignored is None:
+        cause = configuration.catalogue.validate(translation.changes)
+        if cause is not None:
+            return replace(translation, dead=cause)
+    return translation
+
+
+def _decode(request: RawRequest, limit: int) -> object:
+    try:
+        return decode(request.headers, request.body, limit)
+    except MalformedBody as error:
+        return error
+
+
+def _no_mapping(source: str) -> Cause:
+    return Cause(
+        "mapping_has_problems",
+        f"The mapping of {source} is missing or has problems.",
+        "Run `leadwire check`, mend the file, then replay the event.",
+    )
+
+
+def _has_update(item: Translated) -> bool:
+    return item.translation.dead is None and item.translation.ignored is None
+
+
+def _resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> dict[str, str]:
+    """The lead of each event, by event id. Leads that are not known yet are created, identifiers linked."""
+    wanted = {(i.kind, i.value) for item in items for i in item.translation.identifiers}
+    known = leads.find_by_identifiers(connection, wanted)
+    fresh: dict[IdentifierKey, str] = {}
+    created: list[str] = []
+    lead_ids = {}
+    for item in items:
+        keys = [(i.kind, i.value) for i in item.translation.identifiers]
+        lead_id = next((known[key] for key in keys if key in known), None)
+        if lead_id is None:
+            lead_id = new_id(now)
+            created.append(lead_id)
+        for key in keys:
+            if key not in known:
+                known[key] = fresh[key] = lead_id
+        lead_ids[item.event.id] = lead_id
+    leads.create(connection, created, now)
+    if not leads.link(connection, fresh):
+        raise _LinkedMeanwhileError
+    return lead_ids
+
+
+def _merge_into_leads(
+    connection: Connection,
+    items: Sequence[Translated],
+    lead_ids: Mapping[str, str],
+    timing: BundleTiming,
+    now: Micros,
+) -> None:
+    by_lead: dict[str, list[Update]] = {}
+    for item in items:
+        if item.event.id in lead_ids:
+            by_lead.setdefault(lead_ids[item.event.id], []).append(item.update)
+    if not by_lead:
+        return
+    rows = leads.lock(connection, by_lead.keys())
+    leads.add_updates(
+        connection, [_update_row(id, update) for id, group in by_lead.items() for update in group]
+    )
+    leads.save(connection, [merged_row(rows[id], group, timing, now) for id, group in by_lead.items()], now)
+
+
+def merged_row(row: LeadRow, updates: Sequence[Update], timing: BundleTiming, now: Micros) -> LeadRow:
+    """The lead with `updates` merged in: due when that leaves something unsent.
+
+    A lead that was set aside is due again too: the new change may be the cure, and costs one request to try.
+    """
+    state = merge(from_json(row.document), updates)
+    merged = replace(row, document=to_json(state))
+    if row.state == "leased" or not pending(state):
+        return merged
+    since = now if row.waiting_since is None else row.waiting_since
+    due_at = min(now + timing.window, since + timing.max_wait)
+    if row.failing_since is not None and row.state == "due":
+        due_at = max(due_at, row.due_at or 0)  # a failing lead keeps its pace, whatever comes in
+    return replace(merged, state="due", waiting_since=since, due_at=due_at, cause=None)
+
+
+def _update_row(lead_id: str, update: Update) -> UpdateRow:
+    occurred_at, clock_key = update.clock
+    changes = json.dumps([asdict(change) for change in update.changes], ensure_ascii=False)
+    return UpdateRow(update.event_id, lead_id, occurred_at, clock_key, changes, update.mapping_version)
+
+
+def _settled(item: Translated, lead_id: str | None) -> SettledEvent:
+    translation = item.translation
+    state, cause = "translated", None
+    if translation.dead is not None:
+        state, cause = "dead", translation.dead
+    elif translation.ignored is not None:
+        state, cause = "ignored", Cause("ignored", translation.ignored, "")
+    return SettledEvent(
+        item.event.id, state, translation.type, translation.occurred_at, lead_id, cause, item.mapping_version
+    )
+
+
+def _report(item: Translated, event: SettledEvent) -> None:
+    source = item.event.source
+    facts = {"id": item.event.request_id, "source": source, "event": event.id, "type": event.type}
+    if event.state == "translated":
+        metrics.TRANSLATED.labels(source).inc()
+        log_action(log, "event.translated", "Translated", lead=event.lead_id, **facts)
+        return
+    cause = event.cause or Cause("unknown", "", "")
+    if event.state == "ignored":
+        metrics.IGNORED.labels(source).inc()
+        log_action(log, "event.ignored", cause.detail, **facts)
+        return
+    metrics.DEAD.labels(cause.code).inc()
+    log_action(
+        log, "event.dead", cause.detail, level=logging.ERROR, cause=cause.code, cure=cause.cure, **facts
+    )

@@ -1,0 +1,291 @@
+"""The stand-in as a Flask app: HubSpot's Leads API v1, and the control calls under `/_sandbox`.
+
+The Leads API (`/leads/v1/...`, with or without a slash at the end) wants a token as `access_token=` or
+`hapikey=` in the query or as a bearer token: any, unless one was configured. It answers by HubSpot's page:
+200 with an empty body, 404 for an unknown lead, and 200 without any effect when an update is not
+`application/json`. What the page leaves open is decided in `integration.sandbox.leads`, and here: 400 says
+in plain text what is wrong, 401 is HTML as it was, 429 names the policy as HubSpot does today.
+
+Control calls:
+
+- `PUT /_sandbox/leads/<guid>` puts a lead in place; the body holds what differs from a new lead.
+- `GET /_sandbox/leads` and `GET /_sandbox/leads/<guid>`: all leads; one lead.
+- `GET /_sandbox/requests?since=n`: the API requests after number n, in the order of their answers, each
+  with n, time (of arrival, microseconds since 1970), method, path, body, status, applied, why.
+- `POST /_sandbox/faults` adds a fault (`integration.sandbox.faults.Fault`); `GET` lists, `DELETE` removes.
+- `GET /_sandbox/stats`: requests, most_in_a_window, refused, rate_limit.
+- `POST /_sandbox/reset` forgets everything.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, Flask, Response, jsonify, request
+
+from integration.clock import Clock, now
+from integration.sandbox.faults import Fault, read_fault
+from integration.sandbox.leads import RefusedError, find_one, search, updated
+from integration.sandbox.portal import Portal
+from integration.settings import RateLimit
+
+_TOKEN_PARAMETERS = ("access_token", "hapikey")
+_ARRIVED = "leadwire.arrived"
+_SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
+_UNAUTHORIZED = (
+    "<html><head><title>Error report</title></head>"
+    "<body><h1>HTTP Status 401 - This request requires HTTP authentication ()</h1></body></html>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """An answer of the Leads API, and for the request log whether an update was applied, or why not."""
+
+    status: int
+    body: str = ""
+    content_type: str = "text/plain"
+    applied: bool = False
+    why: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def create_sandbox(
+    rate_limit: RateLimit | None = None, clock: Clock = now, access_token: str | None = None
+) -> Flask:
+    """The stand-in as a WSGI app with its own memory. With `access_token`, no other token is accepted."""
+    portal = Portal(rate_limit, clock)
+    app = Flask("integration.sandbox", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = False
+    app.before_request(_read_body)
+    app.register_blueprint(_leads_api(portal, access_token))
+    app.register_blueprint(_lead_calls(portal))
+    app.register_blueprint(_fault_calls(portal))
+    return app
+
+
+def _read_body() -> None:
+    """Read it whole, whatever the answer: what is left unread would be taken for the next request."""
+    request.get_data()
+
+
+def _leads_api(portal: Portal, access_token: str | None) -> Blueprint:
+    api = Blueprint("leads", __name__, url_prefix="/leads/v1")
+    answer = partial(_answer, portal, access_token)
+
+    @api.put("/lead/<guid>")
+    def update_lead(guid: str) -> Response:
+        return answer(guid, partial(_update, portal, guid))
+
+    @api.get("/lead/<guid>")
+    def get_lead(guid: str) -> Response:
+        return answer(guid, lambda: _one(portal.lead(guid)))
+
+    @api.get("/lead")
+    def get_lead_by_key() -> Response:
+        return answer(None, lambda: _one(find_one(portal.leads(), request.args)))
+
+    @api.get("/list")
+    def list_leads() -> Response:
+        return answer(None, lambda: _json(search(portal.leads(), request.args, portal.now_ms())))
+
+    return api
+
+
+def _lead_calls(portal: Portal) -> Blueprint:
+    control = Blueprint("lead_calls", __name__, url_prefix="/_sandbox")
+
+    @control.put("/leads/<guid>")
+    def seed(guid: str) -> tuple[Response, int]:
+        try:
+            return jsonify(portal.seed(guid, _json_object(request.get_data()))), 200
+        except RefusedError as error:
+            return jsonify(error=str(error)), 400
+
+    @control.get("/leads")
+    def leads() -> Response:
+        return jsonify(portal.leads())
+
+    @control.get("/leads/<guid>")
+    def lead(guid: str) -> tuple[Response, int]:
+        found = portal.lead(guid)
+        return (jsonify(found), 200) if found else (jsonify(error="there is no such lead"), 404)
+
+    @control.get("/requests")
+    def requests() -> Response:
+        return jsonify(portal.requests(request.args.get("since", 0, type=int)))
+
+    @control.get("/stats")
+    def stats() -> Response:
+        return jsonify(portal.stats())
+
+    @control.post("/reset")
+    def reset() -> tuple[str, int]:
+        portal.reset()
+        return "", 204
+
+    return control
+
+
+def _fault_calls(portal: Portal) -> Blueprint:
+    control = Blueprint("fault_calls", __name__, url_prefix="/_sandbox")
+
+    @control.post("/faults")
+    def add_fault() -> tuple[Response, int]:
+        try:
+            portal.faults.add(read_fault(_json_object(request.get_data())))
+        except (RefusedError, ValueError) as error:
+            return jsonify(error=str(error)), 400
+        return jsonify(portal.faults.describe()), 201
+
+    @control.get("/faults")
+    def faults() -> Response:
+        return jsonify(portal.faults.describe())
+
+    @control.delete("/faults")
+    def clear_faults() -> tuple[str, int]:
+        portal.faults.clear()
+        return "", 204
+
+    return control
+
+
+def _answer(portal: Portal, access_token: str | None, guid: str | None, handle: Any) -> Response:
+    """Every request to the Leads API: token, rate limit, faults, the work itself, the request log."""
+    request.environ[_ARRIVED], wait = portal.arrive()
+    if not _is_authorized(access_token):
+        reply = _Reply(401, _UNAUTHORIZED, "text/html", why="no token, or a wrong one")
+    elif wait is not None:
+        reply = _too_many(wait)
+    else:
+        return _with_faults(portal, portal.faults.take(guid), handle)
+    return _finish(portal, reply)
+
+
+def _with_faults(portal: Portal, faults: Iterable[Fault], handle: Any) -> Response:
+    decisive = None
+    for fault in faults:
+        time.sleep(fault.delay_ms / 1000)
+        decisive = fault if fault.status or fault.drop else decisive
+    if decisive is None:
+        return _finish(portal, _handled(handle))
+    done = _handled(handle) if decisive.after else _Reply(0)
+    headers = tuple(decisive.headers.items())
+    reply = _Reply(
+        decisive.status or 0, decisive.body, "text/html", done.applied, done.why or "a fault", headers
+    )
+    return _finish(portal, reply, drop=decisive.drop)
+
+
+def _handled(handle: Any) -> _Reply:
+    try:
+        reply: _Reply = handle()
+    except RefusedError as error:
+        return _Reply(400, str(error), why=str(error))
+    return reply
+
+
+def _finish(portal: Portal, reply: _Reply, *, drop: bool = False) -> Response:
+    portal.record(
+        {
+            "time": request.environ[_ARRIVED],
+            "method": request.method,
+            "path": _path_without_token(),
+            "body": _logged_body(),
+            "status": None if drop else reply.status,
+            "applied": reply.applied,
+            "why": reply.why,
+        }
+    )
+    if drop:
+        return _cut_connection()
+    response = Response(reply.body, reply.status, content_type=reply.content_type)
+    response.headers.update(reply.headers)
+    return response
+
+
+def _update(portal: Portal, guid: str) -> _Reply:
+    if portal.lead(guid) is None:
+        return _Reply(404, why="there is no such lead")
+    if request.mimetype != "application/json":
+        return _Reply(200, why="the content type is not application/json")
+    body = _json_object(request.get_data())
+    at = portal.now_ms()
+    if not portal.change(guid, lambda lead: updated(lead, body, at)):
+        return _Reply(404, why="there is no such lead")
+    return _Reply(200, applied=True)
+
+
+def _one(lead: Any) -> _Reply:
+    """HubSpot's page shows a single lead as an array of one."""
+    return _Reply(404, why="there is no such lead") if lead is None else _json([lead])
+
+
+def _json(content: Any) -> _Reply:
+    return _Reply(200, json.dumps(content), "application/json")
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise RefusedError("the body is not a JSON object")
+    return body
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _too_many(wait: int) -> _Reply:
+    body = {
+        "status": "error",
+        "message": "You have reached your ten_secondly_rolling limit.",
+        "errorType": "RATE_LIMIT",
+        "policyName": "TEN_SECONDLY_ROLLING",
+    }
+    headers = (("Retry-After", str(wait)),)
+    return _Reply(429, json.dumps(body), "application/json", why="above the rate limit", headers=headers)
+
+
+def _is_authorized(access_token: str | None) -> bool:
+    given = [request.args[name] for name in _TOKEN_PARAMETERS if request.args.get(name)]
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and bearer.strip():
+        given.append(bearer.strip())
+    if access_token is None:
+        return bool(given)
+    return any(hmac.compare_digest(token.encode(), access_token.encode()) for token in given)
+
+
+def _path_without_token() -> str:
+    kept = [pair for pair in request.args.items(multi=True) if pair[0] not in _TOKEN_PARAMETERS]
+    return f"{request.path}?{urlencode(kept)}" if kept else request.path
+
+
+def _logged_body() -> Any:
+    text = request.get_data().decode(errors="replace")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _cut_connection() -> Response:
+    """End the connection under the server's feet; what it then tries to write goes nowhere."""
+    for key in _SOCKET_KEYS:
+        connection = request.environ.get(key)
+        if connection is not None:
+            connection.shutdown(socket.SHUT_RDWR)
+    return Response(status=502, headers={"Connection": "close"})

@@ -1,0 +1,45 @@
+"""Attempts: one row for each HTTP call to HubSpot and its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert
+
+from integration.clock import new_id
+from integration.records import Bundle, Micros, Outcome
+from integration.store.tables import attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A bundle that was sent, and what came of it. `duration` is in microseconds."""
+
+    bundle: Bundle
+    outcome: Outcome
+    started_at: Micros
+    duration: int
+
+
+def add_attempts(connection: Connection, done: Sequence[Attempt]) -> None:
+    """Write attempts down."""
+    if done:
+        connection.execute(insert(attempts), [_row(attempt) for attempt in done])
+
+
+def _row(attempt: Attempt) -> dict[str, object]:
+    outcome = attempt.outcome
+    return {
+        "id": new_id(attempt.started_at),
+        "lead_id": attempt.bundle.lead_id,
+        "started_at": attempt.started_at,
+        "duration": attempt.duration,
+        "status": outcome.status,
+        "outcome": outcome.kind,
+        "fields": json.dumps(dict(attempt.bundle.fields)),
+        "event_ids": json.dumps(list(attempt.bundle.event_ids)),
+        "cause": outcome.cause.code if outcome.cause else None,
+        "detail": outcome.cause.detail if outcome.cause else None,
+    }

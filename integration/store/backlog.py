@@ -1,0 +1,59 @@
+"""What waits, counted over partial indexes that hold only what waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from sqlalchemy import Connection, func, select
+
+from integration.records import Micros
+from integration.store.engine import Store
+from integration.store.tables import events, leads
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Untranslated events, leads with unsent changes, dead letters by cause, and the oldest unsent change."""
+
+    events_received: int
+    leads_waiting: int
+    dead_events: dict[str, int]
+    dead_leads: dict[str, int]
+    oldest_waiting_since: Micros | None
+
+
+def read_backlog(connection: Connection) -> Backlog:
+    """Count what waits."""
+    received = select(func.count()).select_from(events).where(events.c.state == "received")
+    waiting = select(func.count()).select_from(leads).where(leads.c.state.in_(["due", "leased"]))
+    dead_events = (
+        select(events.c.cause, func.count()).where(events.c.state == "dead").group_by(events.c.cause)
+    )
+    dead_leads = select(leads.c.cause, func.count()).where(leads.c.state == "dead").group_by(leads.c.cause)
+    oldest = select(func.min(leads.c.waiting_since)).where(leads.c.waiting_since.is_not(None))
+    return Backlog(
+        events_received=connection.execute(received).scalar_one(),
+        leads_waiting=connection.execute(waiting).scalar_one(),
+        dead_events=dict(connection.execute(dead_events).tuples().all()),
+        dead_leads=dict(connection.execute(dead_leads).tuples().all()),
+        oldest_waiting_since=connection.execute(oldest).scalar(),
+    )
+
+
+def backlog_metrics(store: Store) -> bytes:
+    """The backlog as gauges in Prometheus' text format; from the store, so right for all processes."""
+    with store.read() as connection:
+        backlog = read_backlog(connection)
+    registry = CollectorRegistry()
+    Gauge("leadwire_events_received", "Events waiting for translation.", registry=registry).set(
+        backlog.events_received
+    )
+    Gauge("leadwire_leads_waiting", "Leads with unsent changes.", registry=registry).set(
+        backlog.leads_waiting
+    )
+    dead = Gauge("leadwire_dead_letters", "Dead letters now.", ["kind", "cause"], registry=registry)
+    for kind, counts in (("event", backlog.dead_events), ("lead", backlog.dead_leads)):
+        for cause, count in counts.items():
+            dead.labels(kind, cause).set(count)
+    return generate_latest(registry)

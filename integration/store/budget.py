@@ -1,0 +1,97 @@
+"""The budget: HubSpot's rate limit as rows that all workers share, and pauses that hold for all of them.
+
+A request takes a slot before it is sent, and the slot is free again one window after its answer came (a
+crashed worker's slot frees itself after the longest that a request can take). HubSpot saw the request somewhere
+between the two, so no window of time, however placed, ever holds more requests than there are slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from integration.records import Micros
+from integration.store.tables import accounts, budget_slots
+
+ACCOUNT = "hubspot"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nobody sends before `until`; `pauses` counts those in a row, `reason` says why."""
+
+    until: Micros
+    pauses: int
+    reason: str | None
+
+
+def ensure_slots(connection: Connection, count: int) -> None:
+    """Make the number of slots that of HUBSPOT_RATE_LIMIT. Slots beyond it go; new ones are free at once."""
+    connection.execute(
+        delete(budget_slots).where(budget_slots.c.account == ACCOUNT, budget_slots.c.slot >= count)
+    )
+    have = connection.execute(select(func.count()).where(budget_slots.c.account == ACCOUNT)).scalar_one()
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    if have < count:
+        rows = [{"account": ACCOUNT, "slot": slot, "free_at": 0} for slot in range(count)]
+        connection.execute(dialect.insert(budget_slots).on_conflict_do_nothing(), rows)
+    connection.execute(dialect.insert(accounts).on_conflict_do_nothing(), [{"account": ACCOUNT}])
+
+
+def free_slots(connection: Connection, now: Micros, limit: int) -> list[int]:
+    """Up to `limit` slots that are free now, held for this transaction."""
+    query = (
+        select(budget_slots.c.slot)
+        .where(budget_slots.c.account == ACCOUNT, budget_slots.c.free_at <= now)
+        .order_by(budget_slots.c.free_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list(connection.execute(query).scalars())
+
+
+_SET_FREE_AT = (
+    update(budget_slots)
+    .where(budget_slots.c.account == ACCOUNT, budget_slots.c.slot == bindparam("taken"))
+    .values(free_at=bindparam("until"))
+)
+
+
+def occupy(connection: Connection, slots: Sequence[int], until: Sequence[Micros]) -> None:
+    """Nobody else uses each slot before its time."""
+    if slots:
+        rows = [{"taken": slot, "until": time} for slot, time in zip(slots, until, strict=True)]
+        connection.execute(_SET_FREE_AT, rows)
+
+
+def next_free_at(connection: Connection) -> Micros | None:
+    """When the next slot is free; None if there are none at all."""
+    return connection.execute(
+        select(func.min(budget_slots.c.free_at)).where(budget_slots.c.account == ACCOUNT)
+    ).scalar()
+
+
+def current_pause(connection: Connection) -> Pause:
+    """The pause that is in force, or the last one."""
+    row = connection.execute(select(accounts).where(accounts.c.account == ACCOUNT)).one_or_none()
+    return Pause(row.paused_until, row.pauses, row.reason) if row else Pause(0, 0, None)
+
+
+def pause(connection: Connection, pause: Pause) -> None:
+    """Put a pause in force for all workers. A pause already in force is never shortened."""
+    connection.execute(
+        update(accounts)
+        .where(accounts.c.account == ACCOUNT, accounts.c.paused_until < pause.until)
+        .values(paused_until=pause.until, pauses=pause.pauses, reason=pause.reason)
+    )
+
+
+def resume(connection: Connection) -> None:
+    """Deliveries work again: forget the pauses."""
+    connection.execute(
+        update(accounts).where(accounts.c.account == ACCOUNT, accounts.c.pauses > 0)
+        .values(paused_until=0, pauses=0, reason=None)
+    )  # fmt: skip

@@ -1,0 +1,234 @@
+"""Leads in the store: their identifiers, their documents, and the leases under which they are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from integration.records import Cause, Identifier, Micros
+from integration.store.tables import identifiers, leads, updates
+
+IdentifierKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadRow:
+    """A lead as stored. `document` is its field states as JSON text; `attempts` the failed ones in a row."""
+
+    id: str
+    state: str
+    document: str
+    due_at: Micros | None = None
+    waiting_since: Micros | None = None
+    attempts: int = 0
+    failing_since: Micros | None = None
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRow:
+    """An update as stored: the base that a lead's document can always be rebuilt from."""
+
+    event_id: str
+    lead_id: str
+    occurred_at: Micros
+    clock_key: str
+    changes: str
+    mapping_version: str
+
+
+_LEAD_COLUMNS = (
+    leads.c.id,
+    leads.c.state,
+    leads.c.document,
+    leads.c.due_at,
+    leads.c.waiting_since,
+    leads.c.attempts,
+    leads.c.failing_since,
+    leads.c.cause,
+    leads.c.detail,
+    leads.c.cure,
+)
+
+
+def find_by_identifiers(
+    connection: Connection, wanted: Collection[IdentifierKey]
+) -> dict[IdentifierKey, str]:
+    """The lead id of each identifier that is known."""
+    if not wanted:
+        return {}
+    query = select(identifiers).where(tuple_(identifiers.c.kind, identifiers.c.value).in_(list(wanted)))
+    return {(row.kind, row.value): row.lead_id for row in connection.execute(query)}
+
+
+def link(connection: Connection, links: dict[IdentifierKey, str]) -> bool:
+    """Remember which lead each identifier means. False if another worker linked one of them just now."""
+    if not links:
+        return True
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    rows = [{"kind": kind, "value": value, "lead_id": id} for (kind, value), id in sorted(links.items())]
+    return connection.execute(dialect.insert(identifiers).on_conflict_do_nothing(), rows).rowcount == len(
+        rows
+    )
+
+
+def identifiers_of(connection: Connection, lead_ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """For each lead, its identifiers as {kind: value}."""
+    found: dict[str, dict[str, str]] = {id: {} for id in lead_ids}
+    query = select(identifiers).where(identifiers.c.lead_id.in_(list(lead_ids)))
+    for row in connection.execute(query.order_by(identifiers.c.kind, identifiers.c.value)):
+        found[row.lead_id][row.kind] = row.value
+    return found
+
+
+def lead_identifiers(found: dict[str, str]) -> tuple[Identifier, ...]:
+    """The same as records."""
+    return tuple(Identifier(kind, value) for kind, value in found.items())
+
+
+def create(connection: Connection, ids: Sequence[str], now: Micros) -> None:
+    """New, clean leads without fields."""
+    if ids:
+        rows = [{"id": id, "state": "clean", "document": "{}", "updated_at": now} for id in ids]
+        connection.execute(insert(leads), rows)
+
+
+def lock(connection: Connection, ids: Collection[str]) -> dict[str, LeadRow]:
+    """The leads with these ids, locked until the transaction ends; in id order, against deadlocks."""
+    query = select(*_LEAD_COLUMNS).where(leads.c.id.in_(list(ids))).order_by(leads.c.id).with_for_update()
+    return {row.id: _lead_row(row) for row in connection.execute(query)}
+
+
+def _lead_row(row: Row[*tuple[Any, ...]]) -> LeadRow:
+    return LeadRow(
+        id=row.id,
+        state=row.state,
+        document=row.document,
+        due_at=row.due_at,
+        waiting_since=row.waiting_since,
+        attempts=row.attempts,
+        failing_since=row.failing_since,
+        cause=Cause(row.cause, row.detail or "", row.cure or "") if row.cause else None,
+    )
+
+
+_SAVE = (
+    update(leads)
+    .where(leads.c.id == bindparam("lead_id"))
+    .values(
+        state=bindparam("new_state"),
+        document=bindparam("new_document"),
+        due_at=bindparam("new_due_at"),
+        waiting_since=bindparam("new_waiting_since"),
+        attempts=bindparam("new_attempts"),
+        failing_since=bindparam("new_failing_since"),
+        cause=bindparam("new_cause"),
+        detail=bindparam("new_detail"),
+        cure=bindparam("new_cure"),
+        updated_at=bindparam("now"),
+    )
+)
+
+
+def save(connection: Connection, rows: Sequence[LeadRow], now: Micros) -> None:
+    """Write these leads back; they must have been locked in the same transaction."""
+    if rows:
+        connection.execute(_SAVE, [_saved(row, now) for row in rows])
+
+
+def _saved(row: LeadRow, now: Micros) -> dict[str, object]:
+    return {
+        "lead_id": row.id,
+        "new_state": row.state,
+        "new_document": row.document,
+        "new_due_at": row.due_at,
+        "new_waiting_since": row.waiting_since,
+        "new_attempts": row.attempts,
+        "new_failing_since": row.failing_since,
+        "new_cause": row.cause.code if row.cause else None,
+        "new_detail": row.cause.detail if row.cause else None,
+        "new_cure": row.cause.cure if row.cause else None,
+        "now": now,
+    }
+
+
+def add_updates(connection: Connection, rows: Sequence[UpdateRow]) -> None:
+    """Store what each event asked for."""
+    if rows:
+        connection.execute(
+            insert(updates),
+            [
+                {
+                    "event_id": row.event_id,
+                    "lead_id": row.lead_id,
+                    "occurred_at": row.occurred_at,
+                    "clock_key": row.clock_key,
+                    "changes": row.changes,
+                    "mapping_version": row.mapping_version,
+                }
+                for row in rows
+            ],
+        )
+
+
+def claim_due(connection: Connection, worker: str, now: Micros, until: Micros, limit: int) -> list[LeadRow]:
+    """Lease up to `limit` due leads: live ones before replayed ones, then those that are due longest."""
+    free = (
+        select(leads.c.id)
+        .where(leads.c.state == "due", leads.c.due_at <= now)
+        .order_by(leads.c.priority, leads.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claim = (
+        update(leads)
+        .where(leads.c.id.in_(free.scalar_subquery()))
+        .values(state="leased", leased_by=worker, leased_until=until)
+        .returning(*_LEAD_COLUMNS)
+    )
+    return [_lead_row(row) for row in connection.execute(claim)]
+
+
+def still_leased(connection: Connection, worker: str, ids: Collection[str]) -> dict[str, LeadRow]:
+    """Those of these leads that this worker still holds, locked until the transaction ends."""
+    query = (
+        select(*_LEAD_COLUMNS)
+        .where(leads.c.id.in_(list(ids)), leads.c.state == "leased", leads.c.leased_by == worker)
+        .order_by(leads.c.id)
+        .with_for_update()
+    )
+    return {row.id: _lead_row(row) for row in connection.execute(query)}
+
+
+def renew_leases(connection: Connection, worker: str, until: Micros) -> None:
+    """Keep what this worker holds for longer."""
+    connection.execute(
+        update(leads).where(leads.c.state == "leased", leads.c.leased_by == worker).values(leased_until=until)
+    )
+
+
+def recover_expired(connection: Connection, now: Micros) -> int:
+    """Leads whose worker went silent are due again; returns how many."""
+    expired = update(leads).where(leads.c.state == "leased", leads.c.leased_until < now)
+    return connection.execute(expired.values(state="due", due_at=now, leased_by=None)).rowcount
+
+
+def next_due_at(connection: Connection) -> Micros | None:
+    """When the next lead will be due."""
+    return connection.execute(select(func.min(leads.c.due_at)).where(leads.c.state == "due")).scalar()
+
+
+def anything_due(connection: Connection, now: Micros) -> bool:
+    """Whether a lead is due now: cheap to ask before taking the right to write."""
+    query = select(leads.c.id).where(leads.c.state == "due", leads.c.due_at <= now).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def release(connection: Connection, worker: str, now: Micros) -> None:
+    """Give back at once what this worker holds."""
+    held = update(leads).where(leads.c.state == "leased", leads.c.leased_by == worker)
+    connection.execute(held.values(state="due", due_at=now, leased_by=None))

@@ -1,0 +1,12 @@
+"""Alembic's entry: runs the migrations on the connection that `integration.store.schema` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from integration.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+)
+context.run_migrations()

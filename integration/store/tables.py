@@ -1,0 +1,164 @@
+"""All tables. Times are microseconds since 1970 (`Micros`); ids are ULIDs: both databases sort them alike.
+
+An index stands beside the query it serves; partial indexes hold only the rows that still have work in
+them, so that claiming costs the same with a million settled rows as with none.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# Ids and keys compare byte by byte: PostgreSQL's default collation would be slower and sort otherwise.
+_Key = Text().with_variant(String(collation="C"), "postgresql")
+
+
+def _partial_index(name: str, *columns: Column[str] | Column[int], where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("source", _Key, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("reason", Text, comment="why it was rejected; null when accepted"),
+    Column("detail", Text),
+    Column("client", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("url", Text, nullable=False, comment="credentials in it are digests"),
+    Column("headers", Text, nullable=False, comment="JSON object; credentials in it are digests"),
+    Column(
+        "body", LargeBinary, comment="as received; null once pruned, or when a rejected one was too large"
+    ),
+    Column("body_size", Integer, nullable=False),
+)
+Index("requests_by_source", requests.c.source, requests.c.id)
+_partial_index("requests_rejected", requests.c.source, requests.c.id, where="reason IS NOT NULL")
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Key, primary_key=True, comment="request id, '-', position in the request"),
+    Column("request_id", _Key, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("source", _Key, nullable=False),
+    Column("dedup_key", _Key, nullable=False, comment="the source's event id, or a digest of the content"),
+    Column("type", Text),
+    Column("occurred_at", BigInteger),
+    Column("state", Text, nullable=False, comment="received | translated | ignored | dead"),
+    Column("leased_by", Text),
+    Column("leased_until", BigInteger, nullable=False, server_default="0"),
+    Column("settled_at", BigInteger),
+    Column("lead_id", _Key),
+    Column("cause", Text, comment="a code that groups; set when ignored or dead"),
+    Column("detail", Text),
+    Column("cure", Text),
+    Column("mapping_version", Text),
+)
+Index("events_dedup", events.c.source, events.c.dedup_key, unique=True)
+Index("events_by_source", events.c.source, events.c.id)
+_partial_index("events_received", events.c.id, where="state = 'received'")
+_partial_index("events_dead", events.c.cause, events.c.id, where="state = 'dead'")
+_partial_index("events_by_lead", events.c.lead_id, events.c.id, where="lead_id IS NOT NULL")
+
+leads = Table(
+    "leads",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("state", Text, nullable=False, comment="clean | due | leased | dead"),
+    Column(
+        "document",
+        Text,
+        nullable=False,
+        comment="JSON: each field's value, clock, origin, and what HubSpot has",
+    ),
+    Column("priority", SmallInteger, nullable=False, server_default="0", comment="0 live, 1 replay"),
+    Column("due_at", BigInteger),
+    Column("waiting_since", BigInteger, comment="when its oldest unsent change came"),
+    Column("leased_by", Text),
+    Column("leased_until", BigInteger),
+    Column(
+        "attempts", Integer, nullable=False, server_default="0", comment="failed ones since the last success"
+    ),
+    Column("failing_since", BigInteger),
+    Column("cause", Text),
+    Column("detail", Text),
+    Column("cure", Text),
+    Column("updated_at", BigInteger, nullable=False),
+)
+_partial_index("leads_due", leads.c.priority, leads.c.due_at, where="state = 'due'")
+_partial_index("leads_waiting", leads.c.waiting_since, where="waiting_since IS NOT NULL")
+_partial_index("leads_leased", leads.c.leased_until, where="state = 'leased'")
+_partial_index("leads_dead", leads.c.cause, leads.c.id, where="state = 'dead'")
+
+identifiers = Table(
+    "identifiers",
+    metadata,
+    Column("kind", _Key, primary_key=True),
+    Column("value", _Key, primary_key=True),
+    Column("lead_id", _Key, nullable=False),
+)
+Index("identifiers_by_lead", identifiers.c.lead_id)
+
+updates = Table(
+    "updates",
+    metadata,
+    Column("event_id", _Key, primary_key=True),
+    Column("lead_id", _Key, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("clock_key", _Key, nullable=False, comment="source/dedup_key: settles ties in time"),
+    Column("changes", Text, nullable=False, comment="JSON list of field, value, write rule, place, rule"),
+    Column("mapping_version", Text, nullable=False),
+)
+Index("updates_by_lead", updates.c.lead_id, updates.c.event_id)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("lead_id", _Key, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("duration", BigInteger, nullable=False, comment="microseconds"),
+    Column("status", Integer, comment="null when no answer came"),
+    Column("outcome", Text, nullable=False, comment="done | again | set_aside | stop"),
+    Column("fields", Text, nullable=False, comment="JSON object of what was sent"),
+    Column("event_ids", Text, nullable=False, comment="JSON list"),
+    Column("cause", Text),
+    Column("detail", Text),
+)
+Index("attempts_by_lead", attempts.c.lead_id, attempts.c.id)
+
+# One row per request that the rate limit allows in its window. A request occupies a slot from before it is
+# sent until one window after its answer, so no sliding window can ever hold more requests than slots.
+budget_slots = Table(
+    "budget_slots",
+    metadata,
+    Column("account", _Key, primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("free_at", BigInteger, nullable=False),
+)
+Index("budget_slots_free", budget_slots.c.account, budget_slots.c.free_at)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", _Key, primary_key=True),
+    Column("paused_until", BigInteger, nullable=False, server_default="0"),
+    Column("pauses", Integer, nullable=False, server_default="0", comment="in a row; the next one is longer"),
+    Column("reason", Text),
+)

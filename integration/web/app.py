@@ -1,0 +1,39 @@
+"""The web application."""
+
+from __future__ import annotations
+
+import atexit
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from integration.clock import Clock, now
+from integration.pipeline.accept import Intake
+from integration.pipeline.sources import Sources
+from integration.settings import Settings
+from integration.store.engine import Store
+from integration.web import problems
+from integration.web.health import health_blueprint
+from integration.web.receive import receive_blueprint
+
+
+def create_app(settings: Settings, sources: Sources | None = None, clock: Clock = now) -> Flask:
+    """One web process's application. Made after forking: it starts the thread that commits."""
+    store = Store(settings.database_url)
+    current = sources or Sources(settings.mappings_dir)
+    intake = Intake(
+        store, current, clock, max_body_bytes=settings.max_body_bytes, rejected_keep=settings.rejected_keep
+    )
+    atexit.register(intake.close)
+    app = Flask("integration.web", static_folder=None)
+    problems.register(app)
+    app.register_blueprint(
+        receive_blueprint(
+            intake, clock, public_url=settings.public_url, max_body_bytes=settings.max_body_bytes
+        )
+    )
+    app.register_blueprint(health_blueprint(store, current, metrics_token=settings.metrics_token))
+    hops = settings.trusted_proxies
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app

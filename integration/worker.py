@@ -1,0 +1,130 @@
+"""The worker: translates what came in and delivers what is due, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+from integration.clock import Clock, new_id, now
+from integration.hubspot import Destination
+from integration.logs import log_action
+from integration.pipeline.deliver import Deliverer
+from integration.pipeline.sources import Sources
+from integration.pipeline.translate import BundleTiming, Translator
+from integration.records import MICROS_PER_SECOND
+from integration.settings import Settings
+from integration.store.engine import Store
+from integration.store.wakeup import Changes
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+LEASE_RENEWAL_SECONDS = 3.0
+PAUSE_AFTER_ERROR_SECONDS = 1.0
+
+
+class Worker:
+    """One worker process. Any number may share a PostgreSQL database, or one machine's SQLite file."""
+
+    def __init__(
+        self, store: Store, sources: Sources, destination: Destination, settings: Settings, clock: Clock = now
+    ) -> None:
+        name = f"{socket.gethostname()}-{os.getpid()}-{new_id(clock())[-6:]}"
+        timing = BundleTiming.from_seconds(settings.bundle_window, settings.bundle_max_wait)
+        self._store = store
+        self._clock = clock
+        self._capacity = 2 * settings.worker_concurrency
+        self._translator = Translator(
+            store, sources, clock, timing, worker=name, max_body_bytes=settings.max_body_bytes
+        )
+        self._deliverer = Deliverer(
+            store, destination, clock, settings.hubspot_rate_limit,
+            worker=name, concurrency=settings.worker_concurrency,
+        )  # fmt: skip
+        self._stop = threading.Event()
+        self._received = threading.Event()
+        self._due = threading.Event()
+        self._count_lock = threading.Lock()
+        self._in_hand = 0
+
+    def stop(self) -> None:
+        """Finish what is in hand, then return from `run`. Safe in a signal handler."""
+        self._stop.set()
+        self._received.set()
+        self._due.set()
+
+    def run(self) -> None:
+        """Work until `stop` is called."""
+        log_action(log, "worker.started", "Worker started")
+        threads = [
+            threading.Thread(target=self._repeat, args=(step,), name=step.__name__.strip("_"))
+            for step in (self._translate, self._deliver, self._keep_leases)
+        ]
+        for thread in threads:
+            thread.start()
+        self._watch()
+        for thread in threads:
+            thread.join()
+        self._deliverer.close()
+        log_action(log, "worker.stopped", "Worker stopped: what was in hand is finished")
+
+    def _watch(self) -> None:
+        with Changes(self._store) as changes:
+            while not self._stop.is_set():
+                if changes.wait(IDLE_SECONDS):
+                    self._received.set()
+                    self._due.set()
+
+    def _repeat(self, step: Callable[[], None]) -> None:
+        """Run `step` again and again. What fails is said and tried again: no error ends a worker."""
+        while not self._stop.is_set():
+            try:
+                step()
+            except Exception:
+                log.exception(
+                    "Failed, and will try again", extra={"leadwire_fields": {"action": "worker.error"}}
+                )
+                self._stop.wait(PAUSE_AFTER_ERROR_SECONDS)
+
+    def _translate(self) -> None:
+        if self._translator.run_once():
+            self._due.set()
+        else:
+            self._received.wait(IDLE_SECONDS)
+            self._received.clear()
+
+    def _deliver(self) -> None:
+        free = self._capacity - self._in_hand
+        if free < self._capacity // 2:
+            self._wait_for_work(IDLE_SECONDS)
+            return
+        claim = self._deliverer.claim(free)
+        for job in claim.jobs:
+            self._count(1)
+            self._deliverer.start(job, self._job_done)
+        if not claim.jobs:
+            self._wait_for_work(self._seconds_until(claim.wait_until))
+
+    def _wait_for_work(self, seconds: float) -> None:
+        self._due.wait(seconds)
+        self._due.clear()
+
+    def _seconds_until(self, time: int | None) -> float:
+        if time is None:
+            return IDLE_SECONDS
+        return min(max((time - self._clock()) / MICROS_PER_SECOND, 0.001), IDLE_SECONDS)
+
+    def _job_done(self) -> None:
+        self._count(-1)
+        self._due.set()
+
+    def _count(self, change: int) -> None:
+        with self._count_lock:
+            self._in_hand += change
+
+    def _keep_leases(self) -> None:
+        self._deliverer.keep_leases()
+        self._stop.wait(LEASE_RENEWAL_SECONDS)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import threading
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+import urllib3
+
+from integration.hubspot import DESTINATIONS, Destination, build
+from integration.hubspot.leads_v1 import LeadsV1
+from integration.records import Bundle
+from integration.settings import Settings
+from tests.contracts.destination import (
+    NOON,
+    TOKEN,
+    DestinationContract,
+    Received,
+    ScriptedServer,
+    bundle,
+)
+
+
+class TestLeadsV1(DestinationContract):
+    def build(self, base_url: str, read_seconds: float = 5.0) -> Destination:
+        return LeadsV1(base_url=base_url, access_token=TOKEN, read_seconds=read_seconds, clock=lambda: NOON)
+
+    def check_request(self, request: Received, sent: Bundle) -> None:
+        guid = sent.identifiers["guid"]
+        url = urlsplit(request.path)
+        assert (request.method, url.path) == ("PUT", f"/leads/v1/lead/{guid}")
+        assert parse_qs(url.query) == {"access_token": [TOKEN]}
+        assert request.headers["content-type"] == "application/json"
+        assert "authorization" not in request.headers
+        blanked = {name: "" if value is None else value for name, value in sent.fields.items()}
+        assert request.body == {**blanked, "guid": guid}
+
+    def test_quotes_the_guid_into_the_path(self, server: ScriptedServer) -> None:
+        (outcome,) = self.build(server.url).send([bundle("a/../b?c#d é")])
+        assert outcome.kind == "done"
+        (request,) = server.requests
+        assert request.path.startswith("/leads/v1/lead/a%2F..%2Fb%3Fc%23d%20%C3%A9?access_token=")
+        assert request.body["guid"] == "a/../b?c#d é"
+
+    @pytest.mark.parametrize("guid", ["..", ".", "a\nb", "a\0", "\ud800"])
+    def test_sets_a_guid_aside_that_cannot_stand_in_a_path(self, server: ScriptedServer, guid: str) -> None:
+        (outcome,) = self.build(server.url).send([bundle(guid)])
+        assert outcome.kind == "set_aside"
+        assert outcome.cause is not None
+        assert outcome.cause.code == "invalid_guid"
+        assert server.requests == []
+
+    def test_stops_without_a_token(self, server: ScriptedServer) -> None:
+        (outcome,) = LeadsV1(base_url=server.url, access_token="").send([bundle()])
+        assert outcome.kind == "stop"
+        assert outcome.cause is not None
+        assert outcome.cause.code == "token_missing"
+        assert server.requests == []
+
+    def test_a_netrc_file_adds_no_credentials(
+        self, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login someone password else\n", encoding="utf-8")
+        os.chmod(netrc, 0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        sent = bundle()
+        self.build(server.url).send([sent])
+        self.check_request(server.requests[0], sent)
+
+    def test_serves_several_threads(self, server: ScriptedServer) -> None:
+        destination = self.build(server.url)
+        kinds: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: kinds.append(destination.send([bundle()])[0].kind))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert kinds == ["done"] * 4
+
+    def test_urllib3_logs_the_request_without_the_token(
+        self, server: ScriptedServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        self.build(server.url).send([bundle()])
+        assert "access_token=[redacted]" in caplog.text
+
+    def test_an_untrusted_certificate_is_told_in_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            inner = ssl.SSLCertVerificationError(1, "certificate verify failed")
+            inner.verify_message = "self-signed certificate"
+            raise requests.exceptions.SSLError(urllib3.exceptions.SSLError(inner))
+
+        monkeypatch.setattr(requests.Session, "put", refuse)
+        outcome = self.outcome("https://127.0.0.1:1")
+        self.expect_unreachable(outcome, "TLS: the certificate is not trusted (self-signed certificate)")
+
+    def test_an_impossible_address_is_told_in_words(self) -> None:
+        self.expect_unreachable(self.outcome("http://a..b:99999999"), "HUBSPOT_BASE_URL is no address")
+
+
+class TestRegistry:
+    @pytest.mark.parametrize("name", sorted(DESTINATIONS))
+    def test_builds_every_destination_that_the_settings_name(self, name: str) -> None:
+        settings = Settings.read({"HUBSPOT_API": name, "HUBSPOT_ACCESS_TOKEN": TOKEN})
+        destination = build(settings)
+        assert destination.name == name
+        assert destination.max_batch >= 1
+        assert TOKEN not in repr(destination)

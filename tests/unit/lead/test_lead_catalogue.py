@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import integration.lead.catalogue as catalogue_module
+from integration.lead.catalogue import Catalogue, CatalogueError, Field, load_catalogue
+from integration.records import FieldChange, Wire, WriteRule
+
+SHOWN_AS = "mappings/fields.yaml"
+PLACE = "mappings/stripe/mapping.yaml:14"
+NEVER_SENT = [
+    "guid",
+    "id",
+    "leadId",
+    "isCustomer",
+    "lastConvertedAt",
+    "lastModifiedAt",
+    "leadJsonLink",
+    "leadLink",
+    "leadNurturingActive",
+    "LeadNurturingActive",
+    "numConversionEvents",
+    "portalId",
+    "publicLeadLink",
+    "sourceValueModifiedAt",
+    "analyticsDetails",
+    "crmDetails",
+    "leadConversionEvents",
+    "leadCustomerStatusModifyLogs",
+    "leadDeleteLogs",
+]
+CUSTOM = [
+    Field("plan", "text", "Plan", custom=True),
+    Field("lastPayment", "decimal", "Last payment", custom=True),
+    Field("seats", "integer", "Seats", custom=True),
+]
+
+
+def change(name: str, value: Wire | None, write: WriteRule = "latest") -> FieldChange:
+    return FieldChange(name, value, write, PLACE, "payment received")
+
+
+def declared(folder: Path, text: str) -> Catalogue:
+    file = folder / "fields.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_catalogue(file, SHOWN_AS)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(CatalogueError) as caught:
+        declared(folder, text)
+    assert str(caught.value) == "\n".join(str(problem) for problem in caught.value.problems)
+    return [str(problem) for problem in caught.value.problems]
+
+
+class TestSchemas:
+    @pytest.mark.parametrize("name", ["lead.schema.json", "fields.schema.json"])
+    def test_are_valid_json_schema(self, name: str) -> None:
+        file = Path(catalogue_module.__file__).parent / name
+        Draft202012Validator.check_schema(json.loads(file.read_text(encoding="utf-8")))
+
+
+class TestFields:
+    def test_of_the_leads_api_may_be_set_but_for_the_never_sent(self) -> None:
+        fields = Catalogue().fields
+        assert len(fields) == 40
+        assert not set(NEVER_SENT) & set(fields)
+        assert {name: fields[name].type for name in ("city", "closedAt", "score", "isDeleted")} == {
+            "city": "text",
+            "closedAt": "time",
+            "score": "integer",
+            "isDeleted": "boolean",
+        }
+
+    @pytest.mark.parametrize("name", NEVER_SENT)
+    def test_never_sent_are_refused_with_the_reason(self, name: str) -> None:
+        problem = Catalogue(CUSTOM).field_problem(name)
+        assert problem is not None
+        assert problem.startswith(f"{name} cannot be set: ")
+
+    def test_is_customer_names_the_field_to_set_instead(self) -> None:
+        expected = "isCustomer cannot be set: HubSpot derives it from closedAt; set closedAt instead"
+        assert Catalogue().field_problem("isCustomer") == expected
+
+    def test_unknown_are_refused_with_the_cure(self) -> None:
+        expected = "plan is not a field of a lead; declare it in mappings/fields.yaml"
+        assert Catalogue().field_problem("plan") == expected
+        assert Catalogue(CUSTOM).field_problem("plan") is None
+
+    @pytest.mark.parametrize(
+        ("name", "meant"), [("closedat", "closedAt"), ("adress", "address"), ("Plan", "plan")]
+    )
+    def test_mistyped_are_refused_with_a_guess(self, name: str, meant: str) -> None:
+        guess = f"did you mean {meant}? If not, declare it in mappings/fields.yaml"
+        expected = f"{name} is not a field of a lead; {guess}"
+        assert Catalogue(CUSTOM).field_problem(name) == expected
+
+
+class TestValidate:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("city", "Cambridge"),
+            ("city", ""),
+            ("city", "two\nlines and \U0001f600"),
+            ("city", "x" * 65_536),
+            ("score", 0),
+            ("score", 2**63 - 1),
+            ("isDeleted", False),
+            ("closedAt", "1323293954000"),
+            ("closedAt", "0"),
+            ("lastPayment", 20.5),
+            ("lastPayment", 20),
+            *[(name, None) for name in ("city", "score", "isDeleted", "closedAt", "lastPayment")],
+        ],
+    )
+    def test_accepts(self, name: str, value: Wire | None) -> None:
+        assert Catalogue(CUSTOM).validate([change(name, value)]) is None
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("city", 5, "expected text of at most 65,536 characters, without NUL"),
+            ("city", True, "expected text"),
+            ("city", "x" * 65_537, "expected text of at most 65,536"),
+            ("city", "a\0b", "without NUL"),
+            ("city", "a\ud800b", "expected text"),
+            ("score", "5", "expected a whole number of 64 bits"),
+            ("score", True, "expected a whole number"),
+            ("score", 5.5, "expected a whole number"),
+            ("score", 2**63, "expected a whole number"),
+            ("isDeleted", "true", "expected true or false"),
+            ("isDeleted", 1, "expected true or false"),
+            (
+                "closedAt",
+                1323293954000,
+                'expected a time as milliseconds since 1970 in text, as "1323293954000"',
+            ),
+            ("closedAt", "2024-01-01", "expected a time"),
+            ("closedAt", "1323293954000\n", "expected a time"),
+            ("closedAt", "1323293954000000", "expected a time"),
+            ("closedAt", "", "expected a time"),
+            ("lastPayment", "20.5", "expected a number"),
+            ("lastPayment", float("nan"), "expected a number"),
+            ("lastPayment", float("inf"), "expected a number"),
+            ("lastPayment", False, "expected a number"),
+            ("isCustomer", True, "isCustomer cannot be set"),
+            ("unheardOf", "x", "unheardOf is not a field of a lead"),
+        ],
+    )
+    def test_refuses(self, name: str, value: Wire, expected: str) -> None:
+        cause = Catalogue(CUSTOM).validate([change("state", "MA"), change(name, value)])
+        assert cause is not None
+        assert cause.code == "invalid_field"
+        assert cause.detail.startswith(f"{PLACE}: rule 'payment received' sets {name} to ")
+        assert expected in cause.detail
+        assert cause.cure
+        assert len(cause.detail) < 400
+
+    def test_says_what_to_write_instead(self) -> None:
+        cause = Catalogue().validate([change("closedAt", "2024-01-01")])
+        assert cause is not None
+        assert cause.detail == (
+            f"{PLACE}: rule 'payment received' sets closedAt to '2024-01-01': "
+            'expected a time as milliseconds since 1970 in text, as "1323293954000"'
+        )
+        assert cause.cure == "convert it (`as: unix_seconds`, `unix_millis`, `iso8601` or `date`)"
+
+    def test_names_every_bad_field_at_once(self) -> None:
+        cause = Catalogue().validate([change("city", 1), change("score", "x"), change("state", "MA")])
+        assert cause is not None
+        assert "sets city to 1" in cause.detail
+        assert "sets score to 'x'" in cause.detail
+        assert "state" not in cause.detail
+
+    @pytest.mark.parametrize("write", ["max", "min", "if_empty"])
+    def test_refuses_to_clear_under_a_rule_that_cannot(self, write: WriteRule) -> None:
+        cause = Catalogue().validate([change("score", None, write)])
+        assert cause is not None
+        assert f"`write: {write}` cannot clear a field" in cause.detail
+
+    def test_refuses_to_sum_texts(self) -> None:
+        cause = Catalogue().validate([change("city", "Cambridge", "sum")])
+        assert cause is not None
+        assert "`write: sum` adds numbers only" in cause.detail
+
+
+class TestFieldsFile:
+    def test_declares_custom_fields(self, tmp_path: Path) -> None:
+        text = "version: 1\nfields:\n  plan: {type: text, label: The plan}\n  lastPayment: {type: decimal}\n"
+        catalogue = declared(tmp_path, text)
+        assert catalogue.fields["plan"] == Field("plan", "text", "The plan", custom=True)
+        assert catalogue.fields["lastPayment"] == Field("lastPayment", "decimal", "lastPayment", custom=True)
+        assert catalogue.validate([change("plan", "Pro"), change("lastPayment", 20.0)]) is None
+
+    @pytest.mark.parametrize("file", [None, Path("/nowhere/fields.yaml")])
+    def test_may_be_absent(self, file: Path | None) -> None:
+        assert load_catalogue(file, SHOWN_AS).fields == Catalogue().fields
+
+    def test_reports_every_problem_with_its_line(self, tmp_path: Path) -> None:
+        text = """version: 1
+fields:
+  plan: {type: txt}
+  city: {type: text}
+  isCustomer: {type: boolean}
+  two words: {type: text}
+  seats: {label: Seats, typ: integer}
+  colour: text
+"""
+        is_customer = "isCustomer cannot be set: HubSpot derives it from closedAt; set closedAt instead"
+        types = "text, integer, decimal, boolean, time"
+        assert [line.removeprefix(SHOWN_AS) for line in sorted(problems(tmp_path, text))] == [
+            f":3: fields.plan.type: 'txt' is no type of a field (use {types})",
+            ":4: fields.city: city is a field of every lead (remove it here)",
+            f":5: fields.isCustomer: {is_customer} (remove it here)",
+            ":6: fields.two words: 'two words' is no name of a field (use letters, digits and _)",
+            ":7: fields.seats: 'type' is a required property (add it)",
+            ":7: fields.seats: unknown: typ (known here: type, label)",
+            ":8: fields.colour: 'text' is no object (write `name: {type: text}`)",
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("version: 2\nfields: {}\n", f"{SHOWN_AS}:1: version: 2 is no known version (use 1)"),
+            ("version: 1\n", f"{SHOWN_AS}:1: 'fields' is a required property (add it)"),
+            ("", f"{SHOWN_AS}:1: expected `version: 1` and `fields:`"),
+            ("- a\n", f"{SHOWN_AS}:1: expected `version: 1` and `fields:`"),
+            (
+                "version: 1\nfields:\n  7: {type: text}\n",
+                f"{SHOWN_AS}:2: fields: 7 is no string (put it in quotes)",
+            ),
+            (
+                "version: 1\nfields:\n  plan: {type: text, label: 7}\n",
+                f"{SHOWN_AS}:3: fields.plan.label: 7 is no string (put it in quotes)",
+            ),
+            ("version: 1\nfields: [\n", f"{SHOWN_AS}:3: this is not YAML"),
+            ("version: 1\nversion: 1\n", f"{SHOWN_AS}:2: this is not YAML: found duplicate key"),
+            ("version: \x00\n", f"{SHOWN_AS}: cannot be read"),
+        ],
+    )
+    def test_that_is_broken_says_where(self, tmp_path: Path, text: str, expected: str) -> None:
+        (problem,) = problems(tmp_path, text)
+        assert problem.startswith(expected)
+
+    def test_that_is_no_text_says_so(self, tmp_path: Path) -> None:
+        file: Any = tmp_path / "fields.yaml"
+        file.write_bytes(b"\xff\xfe\xff")
+        with pytest.raises(CatalogueError, match="cannot be read"):
+            load_catalogue(file, SHOWN_AS)
