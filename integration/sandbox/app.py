@@ -23,7 +23,7 @@ import hmac
 import json
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,7 +39,8 @@ from integration.settings import RateLimit
 
 _TOKEN_PARAMETERS = ("access_token", "hapikey")
 _ARRIVED = "leadwire.arrived"
-_SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
+SOCKET_KEY = "leadwire.socket"  # where the server that runs the app puts the connection
+_SOCKET_KEYS = (SOCKET_KEY, "werkzeug.socket", "gunicorn.socket")
 _UNAUTHORIZED = (
     "<html><head><title>Error report</title></head>"
     "<body><h1>HTTP Status 401 - This request requires HTTP authentication ()</h1></body></html>"
@@ -59,28 +60,28 @@ class _Reply:
 
 
 def create_sandbox(
-    rate_limit: RateLimit | None = None, clock: Clock = now, access_token: str | None = None
+    rate_limit: RateLimit | None = None,
+    clock: Clock = now,
+    access_token: str | None = None,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Flask:
-    """The stand-in as a WSGI app with its own memory. With `access_token`, no other token is accepted."""
+    """The stand-in as a WSGI app with its own memory. With `access_token`, no other token is accepted.
+
+    `sleep` waits some seconds in the way of the server that runs the app.
+    """
     portal = Portal(rate_limit, clock)
     app = Flask("integration.sandbox", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
-    app.before_request(_read_body)
-    app.register_blueprint(_leads_api(portal, access_token))
+    app.register_blueprint(_leads_api(portal, access_token, sleep))
     app.register_blueprint(_lead_calls(portal))
     app.register_blueprint(_fault_calls(portal))
     return app
 
 
-def _read_body() -> None:
-    """Read it whole, whatever the answer: what is left unread would be taken for the next request."""
-    request.get_data()
-
-
-def _leads_api(portal: Portal, access_token: str | None) -> Blueprint:
+def _leads_api(portal: Portal, access_token: str | None, sleep: Callable[[float], object]) -> Blueprint:
     api = Blueprint("leads", __name__, url_prefix="/leads/v1")
-    answer = partial(_answer, portal, access_token)
+    answer = partial(_answer, portal, access_token, sleep)
 
     @api.put("/lead/<guid>")
     def update_lead(guid: str) -> Response:
@@ -159,7 +160,13 @@ def _fault_calls(portal: Portal) -> Blueprint:
     return control
 
 
-def _answer(portal: Portal, access_token: str | None, guid: str | None, handle: Any) -> Response:
+def _answer(
+    portal: Portal,
+    access_token: str | None,
+    sleep: Callable[[float], object],
+    guid: str | None,
+    handle: Callable[[], _Reply],
+) -> Response:
     """Every request to the Leads API: token, rate limit, faults, the work itself, the request log."""
     request.environ[_ARRIVED], wait = portal.arrive()
     if not _is_authorized(access_token):
@@ -167,14 +174,16 @@ def _answer(portal: Portal, access_token: str | None, guid: str | None, handle: 
     elif wait is not None:
         reply = _too_many(wait)
     else:
-        return _with_faults(portal, portal.faults.take(guid), handle)
+        return _with_faults(portal, portal.faults.take(guid), sleep, handle)
     return _finish(portal, reply)
 
 
-def _with_faults(portal: Portal, faults: Iterable[Fault], handle: Any) -> Response:
+def _with_faults(
+    portal: Portal, faults: Iterable[Fault], sleep: Callable[[float], object], handle: Callable[[], _Reply]
+) -> Response:
     decisive = None
     for fault in faults:
-        time.sleep(fault.delay_ms / 1000)
+        sleep(fault.delay_ms / 1000)
         decisive = fault if fault.status or fault.drop else decisive
     if decisive is None:
         return _finish(portal, _handled(handle))
@@ -186,12 +195,11 @@ def _with_faults(portal: Portal, faults: Iterable[Fault], handle: Any) -> Respon
     return _finish(portal, reply, drop=decisive.drop)
 
 
-def _handled(handle: Any) -> _Reply:
+def _handled(handle: Callable[[], _Reply]) -> _Reply:
     try:
-        reply: _Reply = handle()
+        return handle()
     except RefusedError as error:
         return _Reply(400, str(error), why=str(error))
-    return reply
 
 
 def _finish(portal: Portal, reply: _Reply, *, drop: bool = False) -> Response:

@@ -1,4 +1,7 @@
-"""Serves the stand-in over HTTP in this process: quiet, with connections that stay open."""
+"""Serves the stand-in over HTTP from a thread of its own: quiet, with connections that stay open.
+
+gevent's server, because werkzeug's ends the connection after each request (its 3.1 does so on purpose).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,15 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+import gevent
+from gevent.event import Event
+from gevent.hub import get_hub
+from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.socket import socket as gevent_socket
 
 from integration.clock import Clock, now
 from integration.errors import LeadwireError
-from integration.sandbox.app import create_sandbox
+from integration.sandbox.app import SOCKET_KEY, create_sandbox
 from integration.settings import RateLimit
 
 _BACKLOG = 512
@@ -22,29 +29,43 @@ class SandboxError(LeadwireError):
 
 
 class SandboxServer:
-    """A stand-in that is being served by a thread of its own, until `close`."""
+    """A stand-in that is being served until `close`. Also a context manager."""
 
-    def __init__(self, server: BaseWSGIServer, connections: set[socket.socket]) -> None:
-        self._server = server
-        self._connections = connections
-        self._thread = threading.Thread(target=server.serve_forever, name="sandbox", daemon=True)
+    def __init__(self, app: Any, listener: socket.socket) -> None:
+        host, self.port = listener.getsockname()
+        self.url = f"http://{host}:{self.port}"
+        self._app = app
+        self._ready = threading.Event()
+        self._stop: Any = None
+        self._thread = threading.Thread(
+            target=self._serve, args=(listener.detach(),), name="sandbox", daemon=True
+        )
         self._thread.start()
-        self.port = server.port
-        self.url = f"http://{server.host}:{server.port}"
+        self._ready.wait()
 
     def wait(self) -> None:
         """Return when the stand-in is closed, by another thread or a signal handler."""
         self._thread.join()
 
     def close(self) -> None:
-        """Stop serving, and cut the connections that are open."""
-        self._server.shutdown()
-        self._thread.join()
-        for connection in list(self._connections):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
+        """Stop serving, and cut the connections that are open. May be called again."""
+        if self._thread.is_alive():
+            self._stop.send()
+            self._thread.join()
+
+    def _serve(self, listener: int) -> None:
+        hub = get_hub()
+        stopped = Event()
+        self._stop = hub.loop.async_()  # the one gevent object that another thread may touch
+        self._stop.start(stopped.set)
+        server = WSGIServer(
+            gevent_socket(fileno=listener), self._app, log=None, error_log=None, handler_class=_Handler
+        )
+        server.start()
+        self._ready.set()
+        stopped.wait()
+        server.stop(timeout=0)
+        hub.destroy(destroy_loop=True)
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +74,11 @@ class SandboxServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]  # gevent ships no types
+    def get_environ(self) -> dict[str, Any]:
+        return {**super().get_environ(), SOCKET_KEY: self.socket}
 
 
 def run_sandbox(
@@ -67,13 +93,8 @@ def run_sandbox(
 
     Raises SandboxError if the port cannot be had.
     """
-    connections: set[socket.socket] = set()
-    app = create_sandbox(rate_limit, clock, access_token)
-    with _listen(host, port) as listener:
-        server = make_server(
-            host, port, app, threaded=True, request_handler=_handler(connections), fd=listener.fileno()
-        )
-    return SandboxServer(server, connections)
+    app = create_sandbox(rate_limit, clock, access_token, sleep=gevent.sleep)
+    return SandboxServer(app, _listen(host, port))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -82,30 +103,3 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         message = f"the sandbox cannot listen on {host}:{port}: {error}; choose another --port"
         raise SandboxError(message) from error
-
-
-def _handler(connections: set[socket.socket]) -> type[WSGIRequestHandler]:
-    class Handler(WSGIRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def send_header(self, keyword: str, value: str) -> None:
-            """Leave out werkzeug's `Connection: close`.
-
-            It is there because an app may leave a body unread; the stand-in reads every body.
-            """
-            if (keyword, value) != ("Connection", "close"):
-                super().send_header(keyword, value)
-
-        def setup(self) -> None:
-            super().setup()
-            connections.add(self.connection)
-
-        def finish(self) -> None:
-            connections.discard(self.connection)
-            super().finish()
-
-        def log(self, type: str, message: str, *args: Any) -> None:
-            """Log nothing: the URL holds the token, and the requests can be read under `/_sandbox`."""
-
-    return Handler

@@ -68,6 +68,7 @@ def upgrade() -> None:
         batch_op.create_index('events_by_source', ['source', 'id'], unique=False)
         batch_op.create_index('events_dead', ['cause', 'id'], unique=False, sqlite_where=sa.text("state = 'dead'"), postgresql_where=sa.text("state = 'dead'"))
         batch_op.create_index('events_dedup', ['source', 'dedup_key'], unique=True)
+        batch_op.create_index('events_settled', ['state', 'id'], unique=False, sqlite_where=sa.text("state <> 'received'"), postgresql_where=sa.text("state <> 'received'"))
         batch_op.create_index('events_received', ['id'], unique=False, sqlite_where=sa.text("state = 'received'"), postgresql_where=sa.text("state = 'received'"))
 
     op.create_table('identifiers',

@@ -1,0 +1,110 @@
+"""Leads in the store: identifiers, claims and leases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from integration.store import leads
+from integration.store.engine import Store
+from integration.store.leads import LeadRow
+
+NOW = 1_000_000_000
+
+
+def add_due(store: Store, *due_at: int) -> list[str]:
+    ids = [f"lead-{number}" for number in range(len(due_at))]
+    with store.write() as connection:
+        leads.create(connection, ids, NOW)
+        rows = leads.lock(connection, ids)
+        leads.save(
+            connection,
+            [replace(rows[id], state="due", due_at=at, waiting_since=at) for id, at in zip(ids, due_at, strict=True)],
+            NOW,
+        )
+    return ids
+
+
+def claim(store: Store, worker: str, now: int = NOW, limit: int = 10, lease: int = 100) -> list[str]:
+    with store.write() as connection:
+        return sorted(row.id for row in leads.claim_due(connection, worker, now, now + lease, limit))
+
+
+def held_by(store: Store, worker: str, ids: list[str]) -> set[str]:
+    with store.write() as connection:
+        return set(leads.still_leased(connection, worker, ids))
+
+
+def test_identifiers_find_their_lead(store: Store) -> None:
+    with store.write() as connection:
+        leads.create(connection, ["a"], NOW)
+        assert leads.link(connection, {("guid", "g1"): "a", ("email", "ann@example.com"): "a"})
+
+        found = leads.find_by_identifiers(connection, {("email", "ann@example.com"), ("email", "x"), ("guid", "g2")})
+        identifiers = leads.identifiers_of(connection, ["a"])
+
+    assert found == {("email", "ann@example.com"): "a"}
+    assert identifiers == {"a": {"guid": "g1", "email": "ann@example.com"}}
+
+
+def test_linking_what_is_linked_already_says_so(store: Store) -> None:
+    with store.write() as connection:
+        assert leads.link(connection, {("guid", "g1"): "a"})
+        assert not leads.link(connection, {("guid", "g1"): "b", ("guid", "g2"): "b"})
+
+
+def test_a_claimed_lead_is_nobody_elses(store: Store) -> None:
+    add_due(store, NOW - 2, NOW - 1, NOW + 5)
+
+    assert claim(store, "one") == ["lead-0", "lead-1"]
+    assert claim(store, "two") == []
+    assert claim(store, "two", now=NOW + 5) == ["lead-2"]
+
+
+def test_those_due_longest_come_first(store: Store) -> None:
+    add_due(store, NOW - 1, NOW - 3, NOW - 2)
+
+    assert claim(store, "one", limit=1) == ["lead-1"]
+    assert claim(store, "one", limit=1) == ["lead-2"]
+
+
+def test_the_leads_of_a_silent_worker_are_due_again(store: Store) -> None:
+    ids = add_due(store, NOW)
+    claim(store, "one", lease=100)
+
+    with store.write() as connection:
+        assert leads.recover_expired(connection, NOW + 100) == 0
+        leads.renew_leases(connection, "one", NOW + 200)
+        assert leads.recover_expired(connection, NOW + 200) == 0
+        assert leads.recover_expired(connection, NOW + 201) == 1
+
+    assert claim(store, "two", now=NOW + 201) == ids
+    assert held_by(store, "one", ids) == set()
+    assert held_by(store, "two", ids) == set(ids)
+
+
+def test_a_worker_that_stops_gives_back_what_it_holds(store: Store) -> None:
+    ids = add_due(store, NOW)
+    claim(store, "one")
+
+    with store.write() as connection:
+        leads.release(connection, "one", NOW + 1)
+
+    assert claim(store, "two", now=NOW + 1) == ids
+
+
+def test_it_says_when_the_next_lead_is_due(store: Store) -> None:
+    add_due(store, NOW + 7, NOW + 3)
+
+    with store.read() as connection:
+        assert leads.next_due_at(connection) == NOW + 3
+        assert leads.anything_due(connection, NOW + 2) is False
+        assert leads.anything_due(connection, NOW + 3) is True
+
+
+def test_a_saved_lead_comes_back_as_it_was(store: Store) -> None:
+    (id,) = add_due(store, NOW)
+    row = LeadRow(id, "due", '{"city": 1}', NOW + 1, NOW, 3, NOW - 9, None)
+    with store.write() as connection:
+        leads.lock(connection, [id])
+        leads.save(connection, [row], NOW)
+        assert leads.lock(connection, [id]) == {id: row}

@@ -1,0 +1,50 @@
+"""The schema: migrated equals declared, and old code on a newer schema."""
+
+from __future__ import annotations
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from integration.store.engine import Store
+from integration.store.schema import SchemaBehindError, require_current, upgrade
+from integration.store.tables import metadata
+
+
+def test_the_migrated_schema_is_the_declared_one(store: Store) -> None:
+    with store.read() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert differences == []
+
+
+def test_partial_indexes_are_partial(store: Store) -> None:
+    with store.read() as connection:
+        catalogue = "sqlite_master" if store.is_sqlite else "pg_indexes"
+        column = "sql" if store.is_sqlite else "indexdef"
+        name = "name" if store.is_sqlite else "indexname"
+        query = text(f"SELECT {column} FROM {catalogue} WHERE {name} = 'events_received'")
+        definition = connection.execute(query).scalar_one()
+
+    assert "WHERE" in definition
+
+
+def test_upgrading_twice_changes_nothing(store: Store) -> None:
+    upgrade(store)
+
+    require_current(store)
+
+
+def test_an_empty_database_says_what_to_run(database_url: str) -> None:
+    store = Store(database_url)
+    with pytest.raises(SchemaBehindError, match="is not up to date: run `leadwire db upgrade`"):
+        require_current(store)
+    store.dispose()
+
+
+def test_a_newer_schema_is_welcome_to_old_code(store: Store) -> None:
+    with store.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    require_current(store)

@@ -1,0 +1,150 @@
+"""The policy of delivery: what an outcome makes of a lead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from integration.lead.merge import from_json, merge, pending, to_json
+from integration.pipeline.deliver import (
+    GIVE_UP_SECONDS,
+    LONGEST_RETRY_SECONDS,
+    bundle_of,
+    next_pause,
+    retry_delay,
+    settled_row,
+)
+from integration.records import (
+    MICROS_PER_SECOND,
+    Bundle,
+    Cause,
+    FieldChange,
+    Outcome,
+    OutcomeKind,
+    Update,
+    Wire,
+)
+from integration.store.attempts import Attempt
+from integration.store.leads import LeadRow
+
+NOW = 1_800_000_000 * MICROS_PER_SECOND
+SECOND = MICROS_PER_SECOND
+
+
+def change(field: str, value: Wire) -> FieldChange:
+    return FieldChange(field, value, "latest", "mappings/stripe/mapping.yaml:7", "rule")
+
+
+def update(event: str, at: int, **fields: Wire) -> Update:
+    return Update(
+        event, (at, f"stripe/{event}"), tuple(change(name, value) for name, value in fields.items())
+    )
+
+
+def leased(*updates: Update) -> LeadRow:
+    return LeadRow("lead-1", "leased", to_json(merge({}, updates)), due_at=NOW, waiting_since=NOW)
+
+
+def attempt(
+    fields: Mapping[str, Wire | None], kind: OutcomeKind, status: int | None = None, **more: float
+) -> Attempt:
+    cause = None if kind == "done" else Cause("some_cause", "what happened", "what to do")
+    outcome = Outcome(kind, status, cause, more.get("retry_after"))
+    return Attempt(Bundle("lead-1", {"guid": "g"}, fields), outcome, NOW, 1000)
+
+
+def test_a_delivered_lead_is_clean_and_has_nothing_left_to_send() -> None:
+    row = replace(leased(update("e1", 10, city="Berlin")), attempts=3, failing_since=NOW)
+
+    after = settled_row(row, attempt({"city": "Berlin"}, "done", 200), NOW, 0.5)
+
+    assert (after.state, after.due_at, after.attempts, after.failing_since) == ("clean", None, 0, None)
+    assert pending(from_json(after.document)) == {}
+
+
+def test_a_change_that_came_while_the_request_was_on_its_way_is_due_again() -> None:
+    row = leased(update("e1", 10, city="Berlin"), update("e2", 20, city="Paris"))
+
+    after = settled_row(row, attempt({"city": "Berlin"}, "done", 200), NOW, 0.5)
+
+    assert (after.state, after.due_at) == ("due", NOW)
+    assert pending(from_json(after.document)) == {"city": "Paris"}
+
+
+def test_a_failed_attempt_is_tried_again_later_and_keeps_its_changes() -> None:
+    row = leased(update("e1", 10, city="Berlin"))
+
+    after = settled_row(row, attempt({"city": "Berlin"}, "again", 500), NOW, 1.0)
+
+    assert (after.state, after.due_at, after.attempts) == ("due", NOW + SECOND, 1)
+    assert (after.failing_since, after.cause) == (NOW, Cause("some_cause", "what happened", "what to do"))
+    assert pending(from_json(after.document)) == {"city": "Berlin"}
+
+
+def test_after_three_days_of_failures_it_is_set_aside_with_the_last_cause() -> None:
+    row = replace(leased(update("e1", 10, city="B")), failing_since=NOW - (GIVE_UP_SECONDS + 1) * SECOND)
+
+    after = settled_row(row, attempt({"city": "B"}, "again", 503), NOW, 0.5)
+
+    assert after.state == "dead"
+    assert after.cause == Cause(
+        "gave_up",
+        "HubSpot could not be reached for this lead in 3 days. Last: what happened",
+        "When HubSpot works again, run `leadwire dead retry --cause gave_up`.",
+    )
+
+
+def test_a_refused_lead_is_set_aside_with_its_cause() -> None:
+    after = settled_row(
+        leased(update("e1", 10, city="B")), attempt({"city": "B"}, "set_aside", 404), NOW, 0.5
+    )
+
+    assert (after.state, after.due_at, after.cause) == (
+        "dead",
+        None,
+        Cause("some_cause", "what happened", "what to do"),
+    )
+
+
+@pytest.mark.parametrize(("kind", "status"), [("stop", 401), ("again", 429)])
+def test_what_concerns_the_account_costs_the_lead_nothing(kind: OutcomeKind, status: int) -> None:
+    row = replace(leased(update("e1", 10, city="B")), attempts=2)
+
+    after = settled_row(row, attempt({"city": "B"}, kind, status), NOW, 0.5)
+
+    assert (after.state, after.due_at, after.attempts) == ("due", NOW, 2)
+
+
+def test_pauses_grow_and_follow_retry_after() -> None:
+    stop = attempt({}, "stop", 401).outcome
+    asked = attempt({}, "again", 429, retry_after=77.0).outcome
+
+    assert [(next_pause(n, stop, NOW).until - NOW) / SECOND for n in (0, 1, 2, 20)] == [5, 10, 20, 300]
+    assert next_pause(0, asked, NOW).until == NOW + 77 * SECOND
+    assert next_pause(3, stop, NOW).pauses == 4
+
+
+def test_retries_back_off_exponentially_up_to_an_hour_with_jitter_and_never_before_retry_after() -> None:
+    assert [retry_delay(n, None, 1.0) / SECOND for n in (0, 1, 2, 3)] == [1, 2, 4, 8]
+    assert retry_delay(0, None, 0.0) / SECOND == 0.5
+    assert retry_delay(500, None, 1.0) / SECOND == LONGEST_RETRY_SECONDS
+    assert retry_delay(0, 120.0, 0.0) / SECOND == 120
+
+
+def test_a_bundle_holds_only_what_hubspot_does_not_have_and_names_its_events() -> None:
+    row = settled_row(
+        leased(update("01A-0", 10, city="Berlin", plan="Pro")),
+        attempt({"city": "Berlin", "plan": "Pro"}, "done", 200),
+        NOW,
+        0.5,
+    )
+    row = replace(
+        row,
+        document=to_json(merge(from_json(row.document), [update("01B-0", 20, city="Berlin", plan="Max")])),
+    )
+
+    bundle = bundle_of(row, {"guid": "8a41"})
+
+    assert bundle == Bundle("lead-1", {"guid": "8a41"}, {"plan": "Max"}, ["01B-0"])

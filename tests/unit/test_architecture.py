@@ -1,0 +1,147 @@
+"""The direction of the code: who may import whom, read from the code itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "integration"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+LEVELS = {
+    0: {"errors", "records", "clock", "settings", "logs", "metrics"},
+    1: {"body", "verify", "mapping", "lead"},
+    2: {"store", "hubspot"},
+    3: {"pipeline"},
+    4: {"worker", "supervise", "web", "sandbox"},
+    5: {"cli", "__main__"},
+}
+LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
+STAGES = {"accept", "translate", "deliver"}
+
+
+def imports(file: Path) -> Iterator[tuple[str, ast.stmt]]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
+
+
+def room(dotted: str) -> str:
+    """The folder or file directly below the package: `integration.store.leads` lives in `store`."""
+    return dotted.split(".")[1] if "." in dotted else ""
+
+
+def own_imports(file: Path) -> Iterator[str]:
+    yield from (name for name, _ in imports(file) if name.startswith("integration."))
+
+
+def room_of(file: Path) -> str:
+    first = file.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def test_every_module_has_a_level() -> None:
+    rooms = {room_of(file) for file in MODULES} - {"__init__"}
+
+    assert rooms <= set(LEVEL_OF), "give the new module its level in this test and in docs/design.md"
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_down(file: Path) -> None:
+    here = room_of(file)
+    for name in own_imports(file):
+        there = room(name)
+        if here == "__init__" or there in {here, "__version__"}:
+            continue
+        lower = LEVEL_OF[there] < LEVEL_OF[here] or LEVEL_OF[there] == LEVEL_OF[here] == 0
+        assert lower, f"{here} must not import {name}"
+
+
+def test_stages_do_not_import_each_other() -> None:
+    for stage in STAGES:
+        names = set(own_imports(PACKAGE / "pipeline" / f"{stage}.py"))
+        others = {name for name in names for other in STAGES - {stage} if f"pipeline.{other}." in f"{name}."}
+        assert not others
+
+
+def test_only_the_store_speaks_sql() -> None:
+    for file in MODULES:
+        if room_of(file) in {"store"}:
+            continue
+        found = {name for name, _ in imports(file) if name.startswith(("sqlite3", "psycopg", "alembic"))}
+        sql = {
+            name
+            for name, _ in imports(file)
+            if name.startswith("sqlalchemy") and name not in {"sqlalchemy.Connection"}
+        }
+        assert not found | sql, file
+
+
+def test_only_hubspot_and_the_command_line_call_out() -> None:
+    callers = {room_of(file) for file in MODULES if any(name.startswith("requests.") for name in own_or_not(file))}
+
+    assert callers <= {"hubspot", "cli"}
+
+
+def own_or_not(file: Path) -> Iterator[str]:
+    yield from (f"{name}." for name, _ in imports(file))
+
+
+def test_there_are_no_cycles_between_modules() -> None:
+    graph = {module_name(file): set(resolved(file)) for file in MODULES}
+    state: dict[str, int] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if state.get(name) == 2:
+            return
+        assert state.get(name) != 1, f"import cycle: {' -> '.join((*path, name))}"
+        state[name] = 1
+        for other in graph.get(name, ()):
+            visit(other, (*path, name))
+        state[name] = 2
+
+    for name in graph:
+        visit(name, ())
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def resolved(file: Path) -> Iterator[str]:
+    """The modules that a file imports, each as the name of a file that exists."""
+    known = {module_name(module) for module in MODULES}
+    here = module_name(file)
+    for name in own_imports(file):
+        module = name if name in known else name.rpartition(".")[0]
+        if module in known and module != here and not here.startswith(f"{module}."):
+            yield module
+
+
+def test_imports_stand_at_the_top_unless_a_reason_is_given() -> None:
+    for file in MODULES:
+        lines = file.read_text().splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Import | ast.ImportFrom):
+                    assert "noqa: PLC0415 - " in lines[inner.lineno - 1], f"{file}:{inner.lineno}: give the reason"
+
+
+def test_functions_stay_small() -> None:
+    for file in MODULES:
+        if "migrations" in file.parts:
+            continue  # written by Alembic
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert length <= 60, f"{file}:{node.lineno}: {node.name} has {length} lines"
