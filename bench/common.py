@@ -49,7 +49,11 @@ class Gunicorn:
     """gunicorn with the shipped configuration, until the block ends."""
 
     def __init__(
-        self, app: str, env: dict[str, str], folder: Path, config: str = "python:integration.web.gunicorn_conf"
+        self,
+        app: str,
+        env: dict[str, str],
+        folder: Path,
+        config: str = "python:integration.web.gunicorn_conf",
     ) -> None:
         self._log = (folder / "gunicorn.log").open("w")
         command = [sys.executable, "-m", "gunicorn", "-c", config, app]
@@ -66,7 +70,9 @@ class Gunicorn:
                 return self
         raise SystemExit(f"gunicorn did not start: {Path(self._log.name).read_text()}")
 
-    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _tb: TracebackType | None) -> None:
+    def __exit__(
+        self, _t: type[BaseException] | None, _e: BaseException | None, _tb: TracebackType | None
+    ) -> None:
         self.process.terminate()
         self.process.wait(30)
         self._log.close()

@@ -12,7 +12,7 @@ _FIELDS = "leadwire_fields"
 
 
 def log_action(
-    logger: logging.Logger, action: str, message: str, /, *, level: int = logging.INFO, **fields: object
+    logger: logging.Logger, action: str, message: str, level: int = logging.INFO, /, **fields: object
 ) -> None:
     """One line: `action` is for machines and never changes, `message` is for people, `fields` are its facts.
 

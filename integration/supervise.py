@@ -68,7 +68,7 @@ class Supervisor:
             pause = next_pause(pause, time.monotonic() - started)
             log_action(
                 log, "process.ended", f"The {program.name} process ended; it starts again in {pause:g} s",
-                level=logging.ERROR, process=program.name, status=status,
+                logging.ERROR, process=program.name, status=status,
             )  # fmt: skip
             self._stopping.wait(pause)
 
@@ -131,6 +131,6 @@ def _end(name: str, process: subprocess.Popen[bytes], deadline: float) -> None:
     except subprocess.TimeoutExpired:
         log_action(
             log, "process.killed", f"The {name} process did not end in {GRACE_SECONDS:g} s; killed it",
-            level=logging.ERROR, process=name,
+            logging.ERROR, process=name,
         )  # fmt: skip
         process.kill()

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from integration.clock import Clock, new_id, now
 from integration.hubspot import Destination
 from integration.logs import log_action
+from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.sources import Sources
-from integration.pipeline.translate import BundleTiming, Translator
+from integration.pipeline.translate import Translator
 from integration.records import MICROS_PER_SECOND
 from integration.settings import Settings
 from integration.store.engine import Store

@@ -49,7 +49,9 @@ def store(database_url: str) -> Iterator[Store]:
 
 def _new_postgresql_database(server: str) -> str:
     name = f"test_{new_id(now()).lower()}"
-    engine = create_engine(server.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        server.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()

@@ -18,7 +18,7 @@ SECTIONS = {
         "db": "integration.cli.run:db",
     },
     "Write mappings": {
-        "check": "integration.cli.author:check",
+        "check": "integration.cli.check:check",
         "test": "integration.cli.author:test",
         "try": "integration.cli.author:try_",
         "send": "integration.cli.send:send",

@@ -157,6 +157,18 @@ def merge(state: LeadState, updates: Iterable[Update]) -> LeadState:
     return merged
 
 
+def refold(current: LeadState, folded: LeadState, updates: Iterable[Update]) -> LeadState:
+    """The state built anew: `folded` (what pruned updates had come to) and all stored `updates`.
+
+    What HubSpot is known to have is taken from `current`. A field that nothing sets any more stays as it is
+    at HubSpot: only `missing: clear` blanks a field.
+    """
+    known = {name: replace(field_state, contenders={}) for name, field_state in current.items()}
+    for name, field_state in folded.items():
+        known[name] = replace(known.get(name, FieldState()), contenders=field_state.contenders)
+    return merge(known, updates)
+
+
 def pending(state: LeadState) -> dict[str, Wire | None]:
     """The fields whose value differs from what HubSpot is known to have: the body of the next request."""
     return {
@@ -168,7 +180,8 @@ def pending(state: LeadState) -> dict[str, Wire | None]:
 
 def confirm(state: LeadState, sent: Mapping[str, Wire | None]) -> LeadState:
     """The state after HubSpot accepted `sent` (what `pending` gave, perhaps some merges ago)."""
-    return {**state, **{name: replace(state[name], sent=value) for name, value in sent.items()}}
+    confirmed = {name: replace(state.get(name, FieldState()), sent=value) for name, value in sent.items()}
+    return {**state, **confirmed}
 
 
 def before(values: Mapping[str, Wire]) -> LeadState:

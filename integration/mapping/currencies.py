@@ -1,4 +1,4 @@
-"""ISO 4217: how many decimals the minor unit of a currency has (list of 2026-01-01, with recent past ones)."""
+"""ISO 4217: how many decimals the minor unit of a currency has (with recent past ones)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from integration.errors import Problem, shorten
-from integration.mapping.spots import Key, Spot
+from integration.mapping.spots import Key
 
 LARGEST_FILE = 256 * 1024
 MOST_NODES = 50_000
@@ -35,7 +35,7 @@ class Document:
 
     def line(self, path: tuple[Key, ...]) -> int:
         """The line, from 1, of the key at `path`, or of the deepest part of `path` that exists."""
-        node, line = self._root, self._root.start_mark.line + 1
+        node, line = self._root, _line(self._root)
         for key in path:
             found = next((child for child in _children(node) if child[0] == key), None)
             if found is None:
@@ -53,7 +53,7 @@ class UnreadableError(Exception):
 
 
 def parse(content: bytes, shown_as: str) -> tuple[Document, list[Problem]]:
-    """The document, and the duplicate keys and other faults in it; raises UnreadableError if it is no YAML."""
+    """The document, and duplicate keys and the like in it; raises UnreadableError if it is no YAML."""
     root = _compose(content, shown_as)
     problems: list[Problem] = []
     document = Document(_Reader(shown_as, problems).read(root), root)
@@ -93,15 +93,20 @@ def _cure(error: MarkedYAMLError) -> str:
     return "check the indentation, the quotes and the brackets here and on the line above"
 
 
+def _line(node: Node) -> int:
+    line: int = node.start_mark.line + 1
+    return line
+
+
 def _children(node: Node) -> Iterator[tuple[Key, int, Node]]:
     """Key, line and node of everything directly below a node."""
     if isinstance(node, MappingNode):
         for key, value in node.value:
             if isinstance(key, ScalarNode):
-                yield key.value, key.start_mark.line + 1, value
+                yield key.value, _line(key), value
     elif not isinstance(node, ScalarNode):
         for position, item in enumerate(node.value):
-            yield position, item.start_mark.line + 1, item
+            yield position, _line(item), item
 
 
 class _Reader:
@@ -132,9 +137,11 @@ class _Reader:
             if not isinstance(key, ScalarNode):
                 self._report(key, "a key must be text", "put it in quotes")
             elif key.value in data:
-                self._report(key, f"duplicate key {key.value!r}, first on line {lines[key.value]}", "keep one")
+                self._report(
+                    key, f"duplicate key {key.value!r}, first on line {lines[key.value]}", "keep one"
+                )
             else:
-                lines[key.value] = key.start_mark.line + 1
+                lines[key.value] = _line(key)
                 data[key.value] = self.read(value)
         return data
 
@@ -168,9 +175,4 @@ class _Reader:
         self._problems.append(Problem(self._at(node), "", message, cure))
 
     def _at(self, node: Node) -> str:
-        return f"{self._shown_as}:{node.start_mark.line + 1}"
-
-
-def root_spot(document: Document, shown_as: str, problems: list[Problem]) -> Spot:
-    """The position of the whole document."""
-    return Spot(shown_as, document.line, problems)
+        return f"{self._shown_as}:{_line(node)}"

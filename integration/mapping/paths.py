@@ -35,7 +35,7 @@ class Nothing(Enum):
     NULL = "null"
     EMPTY = "empty text"
     UNLISTED = "not in the table"
-    UNWANTED = "its condition does not hold"
+    UNWANTED = "not wanted"
     CLEARED = "cleared"
 
 

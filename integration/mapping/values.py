@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -26,7 +26,7 @@ from integration.mapping.spots import Spot, did_you_mean
 from integration.records import EventContext
 
 Read = Callable[[EventContext], Any]
-Origin = Callable[[EventContext], str]
+Words = Callable[[EventContext], str]
 Tables = Mapping[str, Mapping[str, Any]]
 
 SOURCES = ("from", "header", "query", "value", "join")
@@ -54,13 +54,16 @@ _MOST_PARAMETERS = 100
 class Value:
     """A compiled value spec.
 
-    `read` gives the value, or a `Nothing` when there is none to use; it raises BadValueError or
-    ExpressionError. `origin` says in words where the value comes from; it never raises. `label` says it
-    without an event. `per_request` is true where all events of a request get the same value.
+    `read` gives the value, or a `Nothing` when there is none to use; `raw` the same before it is
+    converted. Both raise BadValueError or ExpressionError. In words, and never raising: `origin` says where
+    the value comes from, `lacks` why there is none, `label` what the spec looks at in any event.
+    `per_request` is true where all events of a request get the same value.
     """
 
     read: Read
-    origin: Origin
+    raw: Read
+    origin: Words
+    lacks: Words
     label: str
     per_request: bool = False
 
@@ -85,7 +88,7 @@ def compile_value(node: Any, spot: Spot, tables: Tables, use: Use) -> Value:
     spec = _as_spec(node)
     source = _source(spec, spot, tables, whole=use.whole)
     convert = _conversion_chain(spec, spot, tables, use.final)
-    settle = _missing(spec.get("missing", "skip"), source.origin, use.final)
+    settle = _missing(spec.get("missing", "skip"), source.lacks, use.final)
     condition = compile_condition(spec["when"], spot / "when") if "when" in spec else None
 
     def read(context: EventContext) -> Any:
@@ -96,8 +99,9 @@ def compile_value(node: Any, spot: Spot, tables: Tables, use: Use) -> Value:
             return settle(value, context)
         return value
 
-    reader = read if condition is None else _if(condition, read)
-    return Value(reader, source.origin, source.label, source.per_request)
+    if condition is None:
+        return replace(source, read=read)
+    return replace(source, read=_if(condition, read), lacks=_lacks_if(condition, source.lacks))
 
 
 def _as_spec(node: Any) -> Mapping[str, Any]:
@@ -108,6 +112,10 @@ def _as_spec(node: Any) -> Mapping[str, Any]:
 
 def _if(condition: Condition, read: Read) -> Read:
     return lambda context: read(context) if condition.holds(context) else Nothing.UNWANTED
+
+
+def _lacks_if(condition: Condition, lacks: Words) -> Words:
+    return lambda context: lacks(context) if condition.holds(context) else condition.why_not(context)
 
 
 # Where a value comes from
@@ -122,7 +130,19 @@ def _source(spec: Mapping[str, Any], spot: Spot, tables: Tables, *, whole: bool)
         return _join(spec, spot / kind, tables, cleaners, whole=whole)
     words = f"{kind} {shorten(spec[kind])}" if kind != "value" else "a constant"
     raw = {"header": _header, "query": _query, "value": _constant}[kind](spec[kind])
-    return Value(_settled(raw, cleaners), lambda _: words, words, per_request=True)
+    read = _settled(raw, cleaners)
+    return Value(read, read, lambda _: words, _lacks(words, read), words, per_request=True)
+
+
+def _lacks(label: str, read: Read) -> Words:
+    def words(context: EventContext) -> str:
+        try:
+            found = read(context)
+        except ExpressionError as error:
+            return str(error)
+        return f"{label} is {found.value if isinstance(found, Nothing) else describe(found)}"
+
+    return words
 
 
 def _settled(raw: Read, cleaners: list[Callable[[str], str]]) -> Read:
@@ -144,10 +164,9 @@ def _settled(raw: Read, cleaners: list[Callable[[str], str]]) -> Read:
 def _from(paths: str | list[str], spot: Spot, cleaners: list[Callable[[str], str]]) -> Value:
     if isinstance(paths, str):
         read = _settled(path_at(paths, spot).get, cleaners)
-        return Value(read, lambda _: paths, paths)
-    candidates = [
-        (text, _settled(path_at(text, spot / i).get, cleaners)) for i, text in enumerate(paths)
-    ]
+        return Value(read, read, lambda _: paths, _lacks(paths, read), paths)
+    candidates = [(text, _settled(path_at(text, spot / i).get, cleaners)) for i, text in enumerate(paths)]
+    label = " or ".join(paths)
 
     def read_first(context: EventContext) -> Any:
         value: Any = Nothing.ABSENT
@@ -160,11 +179,14 @@ def _from(paths: str | list[str], spot: Spot, cleaners: list[Callable[[str], str
     def origin(context: EventContext) -> str:
         found = (text for text, read in candidates if not isinstance(read(context), Nothing))
         try:
-            return next(found, " or ".join(paths))
+            return next(found, label)
         except ExpressionError:
-            return " or ".join(paths)
+            return label
 
-    return Value(read_first, origin, " or ".join(paths))
+    def lacks(context: EventContext) -> str:
+        return ", ".join(_lacks(text, read)(context) for text, read in candidates)
+
+    return Value(read_first, read_first, origin, lacks, label)
 
 
 def _join(
@@ -181,8 +203,13 @@ def _join(
         return separator.join(texts)
 
     label = " + ".join(part.label for part in parts)
+    read = _settled(raw, cleaners)
+
+    def lacks(context: EventContext) -> str:
+        return ", ".join(part.lacks(context) for part in parts)
+
     per_request = all(part.per_request for part in parts)
-    return Value(_settled(raw, cleaners), lambda _: label, label, per_request)
+    return Value(read, read, lambda _: label, lacks, label, per_request)
 
 
 def _header(name: str) -> Read:
@@ -263,9 +290,7 @@ def _format_problem(format_: str) -> str | None:
     return None
 
 
-def _table(
-    spec: Mapping[str, Any], spot: Spot, tables: Tables, final: Convert, finish: Convert
-) -> Convert:
+def _table(spec: Mapping[str, Any], spot: Spot, tables: Tables, final: Convert, finish: Convert) -> Convert:
     """Looks the value up; a row goes on to `finish`, what `otherwise` gives only to `final`."""
     name, otherwise = spec["table"], spec.get("otherwise", "dead_letter")
     if name not in tables:
@@ -285,11 +310,11 @@ def _table(
     return look_up
 
 
-def _missing(action: Any, origin: Origin, final: Convert) -> Callable[[Any, EventContext], Any]:
+def _missing(action: Any, lacks: Words, final: Convert) -> Callable[[Any, EventContext], Any]:
     def settle(nothing: Nothing, context: EventContext) -> Any:
         if action == "dead_letter":
             cure = "if it may be missing, write `missing: skip` in the mapping; then replay"
-            raise BadValueError("missing_value", f"{origin(context)} is {nothing.value}", cure)
+            raise BadValueError("missing_value", lacks(context), cure)
         return _settled_by(action, nothing, final, context)
 
     return settle
@@ -300,3 +325,8 @@ def _settled_by(action: Any, nothing: Nothing, final: Convert, context: EventCon
     if action == "clear":
         return Nothing.CLEARED
     return final(action["value"], context) if isinstance(action, dict) else nothing
+
+
+def settles_by_clearing(spec: Mapping[str, Any]) -> bool:
+    """Whether a spec may clear its field."""
+    return "clear" in (spec.get("missing"), spec.get("otherwise"))

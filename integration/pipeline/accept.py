@@ -90,7 +90,7 @@ class Intake:
         metrics.REJECTED.labels(source.name, reason).inc()
         log_action(
             log, "request.rejected", f"Rejected a request for {source.name}: {verdict.detail}",
-            level=logging.WARNING, id=receipt.id, source=source.name, reason=reason, client=request.client,
+            logging.WARNING, id=receipt.id, source=source.name, reason=reason, client=request.client,
         )  # fmt: skip
 
     def close(self) -> None:

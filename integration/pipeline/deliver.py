@@ -113,7 +113,7 @@ class Deliverer:
             recovered = leads.recover_expired(connection, now)
         if recovered:
             log_action(
-                log, "lead.recovered", "Took over leads of a worker that went silent", level=logging.WARNING,
+                log, "lead.recovered", "Took over leads of a worker that went silent", logging.WARNING,
                 leads=recovered,
             )  # fmt: skip
 
@@ -154,7 +154,7 @@ class Deliverer:
             self._settle.submit((job, attempt))
         except LeadwireError as error:
             # The lease runs out and the bundle is sent again: twice is harmless, never is not.
-            log_action(log, "lead.unsettled", str(error), level=logging.ERROR, lead=job.row.id)
+            log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=job.row.id)
         _report(job, outcome, duration, self._clock())
 
     def _settle_in(self, connection: Connection, done: Sequence[tuple[Job, Attempt]]) -> list[None]:
@@ -269,19 +269,17 @@ def _report(job: Job, outcome: Outcome, duration: float, now: Micros) -> None:
             metrics.LAG_SECONDS.observe((now - job.row.waiting_since) / MICROS_PER_SECOND)
         log_action(log, "lead.delivered", "Delivered", **facts)
     elif outcome.kind == "again":
-        log_action(log, "lead.retry", cause.detail, level=logging.WARNING, cause=cause.code, **facts)
+        log_action(log, "lead.retry", cause.detail, logging.WARNING, cause=cause.code, **facts)
     elif outcome.kind == "stop":
         log_action(
             log,
             "delivery.paused",
             cause.detail,
-            level=logging.ERROR,
+            logging.ERROR,
             cause=cause.code,
             cure=cause.cure,
             **facts,
         )
     else:
         metrics.DEAD.labels(cause.code).inc()
-        log_action(
-            log, "lead.dead", cause.detail, level=logging.ERROR, cause=cause.code, cure=cause.cure, **facts
-        )
+        log_action(log, "lead.dead", cause.detail, logging.ERROR, cause=cause.code, cure=cause.cure, **facts)

@@ -5,11 +5,15 @@ The same steps as in earnest, by the same functions: events found, translated, v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
 
-from integration.body import decode
-from integration.lead.merge import FieldState, LeadState, before, merge, pending
+from integration.body import MalformedBody, decode
+from integration.lead.merge import LeadState, before, merge, pending, same
+from integration.mapping import MappingTest
 from integration.pipeline.sources import Configuration, Source
 from integration.pipeline.translate import translate_and_validate
 from integration.records import Identifier, IncomingEvent, RawRequest, Translation, Update, Wire
@@ -34,13 +38,13 @@ class RehearsedEvent:
 
 @dataclass(frozen=True, slots=True)
 class RehearsedLead:
-    """A lead that the request would update: how it is known, and its fields afterwards.
+    """A lead that the request would update: how it is known, and its state afterwards.
 
     `would_send` is what the request to HubSpot would hold: `None` blanks a field.
     """
 
     identifiers: tuple[Identifier, ...]
-    fields: Mapping[str, FieldState]
+    state: LeadState
     would_send: Mapping[str, Wire | None]
 
 
@@ -52,33 +56,143 @@ class Rehearsal:
     leads: tuple[RehearsedLead, ...]
 
 
+class NotSent(Enum):
+    """The type of `NOT_SENT`: the request to HubSpot does not hold the field."""
+
+    NOT_SENT = "not sent"
+
+
+NOT_SENT: Final = NotSent.NOT_SENT
+MaybeSent = Wire | NotSent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that comes out otherwise than a test expects. `place` is the line of the mapping that sets it,
+    "" where none does.
+    """
+
+    field: str
+    expected: MaybeSent
+    actual: MaybeSent
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """How a test of a mapping file ended: `failure` says what went wrong, None when it passed."""
+
+    __test__ = False  # no test of pytest's
+
+    test: MappingTest
+    failure: str | None = None
+    differences: tuple[Difference, ...] = ()
+
+
 def rehearse(
     configuration: Configuration,
     source: Source,
     request: RawRequest,
     *,
     max_body_bytes: int,
-    lead_before: Mapping[str, Wire] | None = None,
+    lead: LeadState = MappingProxyType({}),
+    position: int | None = None,
 ) -> Rehearsal:
-    """Rehearse `request`, whose signature does not matter.
+    """Rehearse `request`, whose signature does not matter; with `position`, only that event of it.
 
-    `lead_before` is what HubSpot has of each lead that it is about; by default nothing is known of them.
+    `lead` is the state before it of each lead that it is about; by default nothing is known of them.
     Raises MalformedBody if its body cannot be read.
     """
-    payload = decode(request.headers, request.body, max_body_bytes)
-    incoming = source.mapping.incoming(payload, request.headers, request.query, request.received_at)
-    seen: set[str] = set()
-    events = []
-    for event in incoming:
-        context = source.mapping.context(
-            payload, event.position, request.headers, request.query, request.received_at
-        )
-        translation = translate_and_validate(configuration, source, context, trace=True)
-        events.append(RehearsedEvent(event, translation, duplicate=event.dedup_key in seen))
-        seen.add(event.dedup_key)
-    state = before(lead_before or {})
+    events = tuple(
+        event
+        for event in _events(configuration, source, request, max_body_bytes)
+        if position in (None, event.incoming.position)
+    )
     groups = _by_lead([event for event in events if event.has_update])
-    return Rehearsal(tuple(events), tuple(_lead(source, group, state) for group in groups))
+    return Rehearsal(events, tuple(_lead(source, group, lead) for group in groups))
+
+
+def run_test(
+    configuration: Configuration,
+    source: Source,
+    test: MappingTest,
+    request: RawRequest,
+    *,
+    max_body_bytes: int,
+) -> TestResult:
+    """Run one test of a mapping file; `request` carries the payload that it names."""
+    try:
+        rehearsal = rehearse(
+            configuration,
+            source,
+            request,
+            max_body_bytes=max_body_bytes,
+            lead=before(test.lead_before),
+            position=test.position,
+        )
+    except MalformedBody as error:
+        return TestResult(test, f"the payload cannot be read: {error.detail}")
+    if not rehearsal.events:
+        return TestResult(test, f"the payload has no event at position {test.position}")
+    outcome = _outcome(rehearsal.events[0])
+    expected = _expected_outcome(test)
+    if outcome != expected:
+        return TestResult(test, f"expected {expected}, got {_in_words(rehearsal.events[0])}")
+    return _compared(test, rehearsal)
+
+
+def _outcome(event: RehearsedEvent) -> str:
+    if event.translation.dead:
+        return f"a dead letter ({event.translation.dead.code})"
+    return "no update" if event.translation.ignored is not None else "an update"
+
+
+def _expected_outcome(test: MappingTest) -> str:
+    if test.expect_dead:
+        return f"a dead letter ({test.expect_dead})"
+    return "no update" if test.expect_ignored else "an update"
+
+
+def _in_words(event: RehearsedEvent) -> str:
+    translation = event.translation
+    if translation.dead:
+        return f"{_outcome(event)}: {translation.dead.detail} {translation.dead.cure}"
+    if translation.ignored is not None:
+        return f"{_outcome(event)}: {translation.ignored}"
+    return f"{_outcome(event)} of {', '.join(change.field for change in translation.changes)}"
+
+
+def _compared(test: MappingTest, rehearsal: Rehearsal) -> TestResult:
+    if test.expect is None:
+        return TestResult(test)
+    sent = rehearsal.leads[0].would_send
+    places = {change.field: change.place for change in rehearsal.events[0].translation.changes}
+    differences = tuple(_differences(test.expect, sent, places))
+    failure = "the fields that would be sent are others" if differences else None
+    return TestResult(test, failure, differences)
+
+
+def _differences(
+    expected: Mapping[str, Wire | None], sent: Mapping[str, Wire | None], places: Mapping[str, str]
+) -> Iterator[Difference]:
+    for name in dict.fromkeys([*expected, *sent]):
+        one, other = expected.get(name, NOT_SENT), sent.get(name, NOT_SENT)
+        both = not isinstance(one, NotSent) and not isinstance(other, NotSent)
+        if not (both and same(one, other)):  # type: ignore[arg-type]  # both are values here
+            yield Difference(name, one, other, places.get(name, ""))
+
+
+def _events(
+    configuration: Configuration, source: Source, request: RawRequest, max_body_bytes: int
+) -> Iterator[RehearsedEvent]:
+    payload = decode(request.headers, request.body, max_body_bytes)
+    headers, query, received_at = request.headers, request.query, request.received_at
+    seen: set[str] = set()
+    for event in source.mapping.incoming(payload, headers, query, received_at):
+        context = source.mapping.context(payload, event.position, headers, query, received_at)
+        translation = translate_and_validate(configuration, source, context, trace=True)
+        yield RehearsedEvent(event, translation, duplicate=event.dedup_key in seen)
+        seen.add(event.dedup_key)
 
 
 def _by_lead(events: Iterable[RehearsedEvent]) -> list[list[RehearsedEvent]]:

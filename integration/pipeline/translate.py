@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -13,8 +12,9 @@ from integration import metrics
 from integration.body import MalformedBody, decode
 from integration.clock import Clock, new_id
 from integration.errors import LeadwireError
-from integration.lead.merge import from_json, merge, pending, to_json
+from integration.lead.merge import from_json, merge
 from integration.logs import log_action
+from integration.pipeline.bundles import BundleTiming, changed
 from integration.pipeline.sources import Configuration, Source, Sources
 from integration.records import (
     MICROS_PER_SECOND,
@@ -25,10 +25,10 @@ from integration.records import (
     Translation,
     Update,
 )
-from integration.store import inbox, leads
+from integration.store import inbox, leads, updates
 from integration.store.engine import Store
 from integration.store.inbox import ClaimedEvent, SettledEvent
-from integration.store.leads import IdentifierKey, LeadRow, UpdateRow
+from integration.store.leads import IdentifierKey
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -55,19 +55,6 @@ class Translated:
         """The update that it asks for; only for translations that are neither dead nor ignored."""
         clock = (self.translation.occurred_at or 0, f"{self.event.source}/{self.event.dedup_key}")
         return Update(self.event.id, clock, self.translation.changes, self.mapping_version)
-
-
-@dataclass(frozen=True, slots=True)
-class BundleTiming:
-    """How long a lead's bundle waits for more changes, in microseconds."""
-
-    window: Micros
-    max_wait: Micros
-
-    @classmethod
-    def from_seconds(cls, window: float, max_wait: float) -> BundleTiming:
-        """From BUNDLE_WINDOW and BUNDLE_MAX_WAIT."""
-        return cls(int(window * MICROS_PER_SECOND), int(max(window, max_wait) * MICROS_PER_SECOND))
 
 
 class Translator:
@@ -234,32 +221,12 @@ def _merge_into_leads(
     if not by_lead:
         return
     rows = leads.lock(connection, by_lead.keys())
-    leads.add_updates(
-        connection, [_update_row(id, update) for id, group in by_lead.items() for update in group]
-    )
-    leads.save(connection, [merged_row(rows[id], group, timing, now) for id, group in by_lead.items()], now)
-
-
-def merged_row(row: LeadRow, updates: Sequence[Update], timing: BundleTiming, now: Micros) -> LeadRow:
-    """The lead with `updates` merged in: due when that leaves something unsent.
-
-    A lead that was set aside is due again too: the new change may be the cure, and costs one request to try.
-    """
-    state = merge(from_json(row.document), updates)
-    merged = replace(row, document=to_json(state))
-    if row.state == "leased" or not pending(state):
-        return merged
-    since = now if row.waiting_since is None else row.waiting_since
-    due_at = min(now + timing.window, since + timing.max_wait)
-    if row.failing_since is not None and row.state == "due":
-        due_at = max(due_at, row.due_at or 0)  # a failing lead keeps its pace, whatever comes in
-    return replace(merged, state="due", waiting_since=since, due_at=due_at, cause=None)
-
-
-def _update_row(lead_id: str, update: Update) -> UpdateRow:
-    occurred_at, clock_key = update.clock
-    changes = json.dumps([asdict(change) for change in update.changes], ensure_ascii=False)
-    return UpdateRow(update.event_id, lead_id, occurred_at, clock_key, changes, update.mapping_version)
+    updates.put(connection, [(id, update) for id, group in by_lead.items() for update in group])
+    merged = [
+        changed(rows[id], merge(from_json(rows[id].document), group), timing, now)
+        for id, group in by_lead.items()
+    ]
+    leads.save(connection, merged, now)
 
 
 def _settled(item: Translated, lead_id: str | None) -> SettledEvent:
@@ -287,6 +254,4 @@ def _report(item: Translated, event: SettledEvent) -> None:
         log_action(log, "event.ignored", cause.detail, **facts)
         return
     metrics.DEAD.labels(cause.code).inc()
-    log_action(
-        log, "event.dead", cause.detail, level=logging.ERROR, cause=cause.code, cure=cause.cure, **facts
-    )
+    log_action(log, "event.dead", cause.detail, logging.ERROR, cause=cause.code, cure=cause.cure, **facts)

@@ -13,6 +13,7 @@ from typing import Any, Self
 import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
+from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.socket import socket as gevent_socket
 
@@ -32,7 +33,7 @@ class SandboxServer:
     """A stand-in that is being served until `close`. Also a context manager."""
 
     def __init__(self, app: Any, listener: socket.socket) -> None:
-        host, self.port = listener.getsockname()
+        host, self.port = listener.getsockname()[:2]
         self.url = f"http://{host}:{self.port}"
         self._app = app
         self._ready = threading.Event()
@@ -59,7 +60,12 @@ class SandboxServer:
         self._stop = hub.loop.async_()  # the one gevent object that another thread may touch
         self._stop.start(stopped.set)
         server = WSGIServer(
-            gevent_socket(fileno=listener), self._app, log=None, error_log=None, handler_class=_Handler
+            gevent_socket(fileno=listener),
+            self._app,
+            spawn=Pool(),  # so that stopping ends the open connections too
+            log=None,
+            error_log=None,
+            handler_class=_Handler,
         )
         server.start()
         self._ready.set()

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from integration.errors import LeadwireError, StoreUnavailableError
 from integration.store.engine import Store
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Done = TypeVar("Done")
 
 MAX_GROUP = 500
 WAIT_SECONDS = 20.0
@@ -54,7 +54,7 @@ class GroupCommit(Generic[Item, Result]):
     ) -> None:
         self._store = store
         self._write = write
-        self._run_blocking = blocking_runner()
+        self._run_blocking = blocking_runner(cooperative=not store.is_sqlite)
         self._queue: list[_Waiting[Item, Result]] = []
         self._wake = threading.Event()
         self._stopping = False
@@ -81,62 +81,85 @@ class GroupCommit(Generic[Item, Result]):
         self._thread.join(WAIT_SECONDS)
 
     def _loop(self) -> None:
-        while not (self._stopping and not self._queue):
-            self._wake.wait()
-            self._wake.clear()
-            while group := self._gather():
-                self._run_blocking(lambda group=group: self._commit(group))  # type: ignore[misc]
-                for waiting in group:
-                    waiting.done.release()
+        try:
+            while not (self._stopping and not self._queue):
+                self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    self._let_it_gather()
+                    for waiting in self._run_blocking(self._commit_queue):
+                        waiting.done.release()
+        finally:
+            self._stopping = True
 
-    def _gather(self) -> list[_Waiting[Item, Result]]:
-        """Take the queue once it has stopped growing: those about to submit get in first."""
+    def _let_it_gather(self) -> None:
+        """Return once the queue has stopped growing: those about to submit get in first."""
         seen = 0
         while seen < len(self._queue) < MAX_GROUP:
             seen = len(self._queue)
             time.sleep(0)
+
+    def _take(self) -> list[_Waiting[Item, Result]]:
         group = self._queue[:MAX_GROUP]
         del self._queue[: len(group)]
         return group
 
-    def _commit(self, group: Sequence[_Waiting[Item, Result]]) -> None:
-        """Commit the group; if something in it cannot be stored, halve it until that stands alone."""
+    def _commit_queue(self) -> list[_Waiting[Item, Result]]:
+        """Commit what is queued; returns those who may be told, each with a result or an error.
+
+        The group is taken late, with the right to write already in hand: on SQLite another process may
+        have had it for milliseconds, in which more has come.
+        """
+        group: list[_Waiting[Item, Result]] = []
         try:
             with self._store.write() as connection:
+                group = self._take()
                 results = self._write(connection, [waiting.item for waiting in group])
-        except LeadwireError as error:
-            _fail(group, error)
-        except (DBAPIError, ValueError) as error:
-            self._commit_halves(group, error)
         except Exception as error:  # noqa: BLE001 - whatever happens, nobody may be left waiting
-            _fail(group, error)
+            group = group or self._take()
+            self._isolate(group, error)
         else:
-            for waiting, result in zip(group, results, strict=True):
-                waiting.result = result
+            _succeed(group, results)
+        return group
 
-    def _commit_halves(self, group: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
-        if len(group) == 1:
-            _fail(group, error)
+    def _isolate(self, group: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
+        """What cannot be stored fails alone: the halves of its group are tried again, and theirs."""
+        if len(group) == 1 or isinstance(error, LeadwireError):  # an outage is nobody's in particular
+            for waiting in group:
+                waiting.error = error
             return
         middle = len(group) // 2
         self._commit(group[:middle])
         self._commit(group[middle:])
 
+    def _commit(self, group: Sequence[_Waiting[Item, Result]]) -> None:
+        try:
+            with self._store.write() as connection:
+                results = self._write(connection, [waiting.item for waiting in group])
+        except Exception as error:  # noqa: BLE001 - as above
+            self._isolate(group, error)
+        else:
+            _succeed(group, results)
 
-def _fail(group: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
-    for waiting in group:
-        waiting.error = error
+
+def _succeed(group: Sequence[_Waiting[Item, Result]], results: Sequence[Result]) -> None:
+    for waiting, result in zip(group, results, strict=True):
+        waiting.result = result
 
 
-def blocking_runner() -> Callable[[Callable[[], None]], None]:
-    """What runs a function that blocks: in a native thread where gevent is in charge, else on the spot."""
+def blocking_runner(*, cooperative: bool) -> Callable[[Callable[[], Done]], Done]:
+    """What runs a function that blocks: on the spot, or under gevent in a native thread.
+
+    `cooperative` tells that gevent itself keeps the function from blocking the event loop, as it does with
+    psycopg's sockets; SQLite's calls it knows nothing of.
+    """
     # Asking sys.modules keeps gevent out of the memory of processes that do not run under it.
     monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("threading"):
+    if cooperative or monkey is None or not monkey.is_module_patched("threading"):
         return _run_here
     threadpool = importlib.import_module("gevent.threadpool")
     return threadpool.ThreadPool(1).apply  # type: ignore[no-any-return]
 
 
-def _run_here(function: Callable[[], None]) -> None:
-    function()
+def _run_here(function: Callable[[], Done]) -> Done:
+    return function()

@@ -10,14 +10,18 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_,
 from sqlalchemy.dialects import postgresql, sqlite
 
 from integration.records import Cause, Identifier, Micros
-from integration.store.tables import identifiers, leads, updates
+from integration.store.tables import identifiers, leads
 
 IdentifierKey = tuple[str, str]
+
+LIVE, REPLAYED = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
 class LeadRow:
-    """A lead as stored. `document` is its field states as JSON text; `attempts` the failed ones in a row."""
+    """A lead as stored. `document` is its field states as JSON text, `folded` those that pruned updates had
+    come to; `attempts` counts the failed ones in a row; `priority` is LIVE or REPLAYED.
+    """
 
     id: str
     state: str
@@ -27,18 +31,8 @@ class LeadRow:
     attempts: int = 0
     failing_since: Micros | None = None
     cause: Cause | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateRow:
-    """An update as stored: the base that a lead's document can always be rebuilt from."""
-
-    event_id: str
-    lead_id: str
-    occurred_at: Micros
-    clock_key: str
-    changes: str
-    mapping_version: str
+    priority: int = LIVE
+    folded: str = "{}"
 
 
 _LEAD_COLUMNS = (
@@ -52,6 +46,8 @@ _LEAD_COLUMNS = (
     leads.c.cause,
     leads.c.detail,
     leads.c.cure,
+    leads.c.priority,
+    leads.c.folded,
 )
 
 
@@ -71,9 +67,8 @@ def link(connection: Connection, links: dict[IdentifierKey, str]) -> bool:
         return True
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     rows = [{"kind": kind, "value": value, "lead_id": id} for (kind, value), id in sorted(links.items())]
-    return connection.execute(dialect.insert(identifiers).on_conflict_do_nothing(), rows).rowcount == len(
-        rows
-    )
+    insertion = dialect.insert(identifiers).on_conflict_do_nothing().returning(identifiers.c.lead_id)
+    return len(connection.execute(insertion, rows).all()) == len(rows)
 
 
 def identifiers_of(connection: Connection, lead_ids: Collection[str]) -> dict[str, dict[str, str]]:
@@ -113,6 +108,8 @@ def _lead_row(row: Row[*tuple[Any, ...]]) -> LeadRow:
         attempts=row.attempts,
         failing_since=row.failing_since,
         cause=Cause(row.cause, row.detail or "", row.cure or "") if row.cause else None,
+        priority=row.priority,
+        folded=row.folded,
     )
 
 
@@ -129,6 +126,8 @@ _SAVE = (
         cause=bindparam("new_cause"),
         detail=bindparam("new_detail"),
         cure=bindparam("new_cure"),
+        priority=bindparam("new_priority"),
+        folded=bindparam("new_folded"),
         updated_at=bindparam("now"),
     )
 )
@@ -152,27 +151,10 @@ def _saved(row: LeadRow, now: Micros) -> dict[str, object]:
         "new_cause": row.cause.code if row.cause else None,
         "new_detail": row.cause.detail if row.cause else None,
         "new_cure": row.cause.cure if row.cause else None,
+        "new_priority": row.priority,
+        "new_folded": row.folded,
         "now": now,
     }
-
-
-def add_updates(connection: Connection, rows: Sequence[UpdateRow]) -> None:
-    """Store what each event asked for."""
-    if rows:
-        connection.execute(
-            insert(updates),
-            [
-                {
-                    "event_id": row.event_id,
-                    "lead_id": row.lead_id,
-                    "occurred_at": row.occurred_at,
-                    "clock_key": row.clock_key,
-                    "changes": row.changes,
-                    "mapping_version": row.mapping_version,
-                }
-                for row in rows
-            ],
-        )
 
 
 def claim_due(connection: Connection, worker: str, now: Micros, until: Micros, limit: int) -> list[LeadRow]:
@@ -232,3 +214,26 @@ def release(connection: Connection, worker: str, now: Micros) -> None:
     """Give back at once what this worker holds."""
     held = update(leads).where(leads.c.state == "leased", leads.c.leased_by == worker)
     connection.execute(held.values(state="due", due_at=now, leased_by=None))
+
+
+def mark_for_refold(connection: Connection, ids: Collection[str]) -> None:
+    """The documents of these leads are to be rebuilt from their updates."""
+    if ids:
+        connection.execute(update(leads).where(leads.c.id.in_(sorted(ids))).values(refold=1))
+
+
+def lock_for_refold(connection: Connection, limit: int) -> dict[str, LeadRow]:
+    """Up to `limit` leads whose documents are to be rebuilt: locked, and no longer marked afterwards."""
+    free = (
+        select(leads.c.id).where(leads.c.refold == 1).order_by(leads.c.id).limit(limit)
+        .with_for_update(skip_locked=True)
+    )  # fmt: skip
+    taken = (
+        update(leads).where(leads.c.id.in_(free.scalar_subquery())).values(refold=0).returning(*_LEAD_COLUMNS)
+    )
+    return {row.id: _lead_row(row) for row in connection.execute(taken)}
+
+
+def anything_to_refold(connection: Connection) -> bool:
+    """Whether a document is to be rebuilt."""
+    return connection.execute(select(leads.c.id).where(leads.c.refold == 1).limit(1)).first() is not None

@@ -118,7 +118,9 @@ def list_events(
         query = query.where(events.c.source == source)
     if state is not None:
         query = query.where(events.c.state == literal_column(f"'{state}'"))
-    if state in _SETTLED:  # says so in words: SQLite uses a partial index only where its condition is repeated
+    if (
+        state in _SETTLED
+    ):  # says so in words: SQLite uses a partial index only where its condition is repeated
         query = query.where(events.c.state != literal_column("'received'"))
     return _event_lines(connection, query)
 

@@ -88,6 +88,10 @@ leads = Table(
         nullable=False,
         comment="JSON: each field's value, clock, origin, and what HubSpot has",
     ),
+    Column(
+        "folded", Text, nullable=False, server_default="{}", comment="JSON: what pruned updates had come to"
+    ),
+    Column("refold", SmallInteger, nullable=False, server_default="0", comment="1: rebuild the document"),
     Column("priority", SmallInteger, nullable=False, server_default="0", comment="0 live, 1 replay"),
     Column("due_at", BigInteger),
     Column("waiting_since", BigInteger, comment="when its oldest unsent change came"),
@@ -105,6 +109,7 @@ leads = Table(
 _partial_index("leads_due", leads.c.priority, leads.c.due_at, where="state = 'due'")
 _partial_index("leads_waiting", leads.c.waiting_since, where="waiting_since IS NOT NULL")
 _partial_index("leads_leased", leads.c.leased_until, where="state = 'leased'")
+_partial_index("leads_to_refold", leads.c.id, where="refold = 1")
 _partial_index("leads_dead", leads.c.cause, leads.c.id, where="state = 'dead'")
 
 identifiers = Table(

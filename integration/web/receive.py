@@ -126,7 +126,7 @@ def _accept(intake: Intake, source: Source, raw: RawRequest) -> Accepted:
     try:
         return intake.accept(source, raw)
     except StoreUnavailableError as error:
-        log_action(log, "request.not_stored", str(error), level=logging.ERROR, source=source.name)
+        log_action(log, "request.not_stored", str(error), logging.ERROR, source=source.name)
         raise
 
 

@@ -67,7 +67,13 @@ class Deployment:
     """Sandbox, web and workers over one database; what they log is in `folder`."""
 
     def __init__(
-        self, database_url: str, folder: Path, *, workers: int = 2, rate_limit: RateLimit | None = None, **settings: str
+        self,
+        database_url: str,
+        folder: Path,
+        *,
+        workers: int = 2,
+        rate_limit: RateLimit | None = None,
+        **settings: str,
     ) -> None:
         self.folder = folder
         self.port = free_port()
@@ -155,7 +161,9 @@ class Deployment:
         self.wait_until(self.web_answers, "the web process answers")
         return self
 
-    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _tb: TracebackType | None) -> None:
+    def __exit__(
+        self, _t: type[BaseException] | None, _e: BaseException | None, _tb: TracebackType | None
+    ) -> None:
         for name in self.processes:
             self.kill(name)
         self.sandbox.close()

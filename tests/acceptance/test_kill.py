@@ -55,7 +55,9 @@ def send_until_accepted(deployment: Deployment, payloads: list[Payload], stop_at
             time.sleep(0.05)
 
 
-def kill_at_random(deployment: Deployment, chance: random.Random, times: int, done: Callable[[], bool]) -> int:
+def kill_at_random(
+    deployment: Deployment, chance: random.Random, times: int, done: Callable[[], bool]
+) -> int:
     for count in range(times):
         time.sleep(chance.uniform(0.1, 1.2))
         if done():
@@ -76,11 +78,14 @@ def run_round(database_url: str, folder: Path, seed: int, *, events: int, kills:
             deployment.seed_lead(f"{number:032x}")
         stop_at = time.monotonic() + 300
         senders = [
-            threading.Thread(target=send_until_accepted, args=(deployment, sent[start::8], stop_at)) for start in range(8)
+            threading.Thread(target=send_until_accepted, args=(deployment, sent[start::8], stop_at))
+            for start in range(8)
         ]
         for sender in senders:
             sender.start()
-        killed = kill_at_random(deployment, chance, kills, lambda: not any(sender.is_alive() for sender in senders))
+        killed = kill_at_random(
+            deployment, chance, kills, lambda: not any(sender.is_alive() for sender in senders)
+        )
         for sender in senders:
             sender.join()
         model = expected(payloads)
@@ -95,7 +100,9 @@ def wrong_leads(deployment: Deployment, model: dict[str, dict[str, object]]) -> 
         found = {name: lead.get(name) for name in fields}
         found["closedAt"] = int(str(found["closedAt"]))
         if found != fields:
-            wrong[guid] = {name: (found[name], value) for name, value in fields.items() if found[name] != value}
+            wrong[guid] = {
+                name: (found[name], value) for name, value in fields.items() if found[name] != value
+            }
     return wrong
 
 

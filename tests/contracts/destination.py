@@ -27,7 +27,9 @@ HTML = b"<html><body><h1>HTTP Status 500</h1></body></html>"
 
 @dataclass(frozen=True)
 class Answer:
-    """One scripted answer; `cut` closes the connection instead, `endless` never ends the body."""
+    """One scripted answer; `cut` closes the connection instead, `endless` never ends the body,
+    whose parts come `pause` seconds apart.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Answer:
     delay: float = 0.0
     cut: bool = False
     endless: bool = False
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _give(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
         handler.send_header(name, value)
     if answer.endless:
         handler.end_headers()
-        _write_for_ever(handler)
+        _write_for_ever(handler, answer)
         return
     if "Content-Length" not in answer.headers:
         handler.send_header("Content-Length", str(len(answer.body)))
@@ -109,11 +112,12 @@ def _give(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
     handler.close_connection = handler.close_connection or "Content-Length" in answer.headers
 
 
-def _write_for_ever(handler: BaseHTTPRequestHandler) -> None:
+def _write_for_ever(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
     handler.close_connection = True
     try:
         while True:
-            handler.wfile.write(b"x" * 65_536)
+            handler.wfile.write(answer.body)
+            time.sleep(answer.pause)
     except OSError:
         return
 
@@ -187,7 +191,12 @@ class DestinationContract(ABC):
         assert self.answered(server, Answer(200, {"Content-Length": "1000"}, b"half")).kind == "done"
 
     def test_an_endless_body_does_not_hold_it_up(self, server: ScriptedServer) -> None:
-        assert self.answered(server, Answer(500, endless=True)).kind == "again"
+        flood = Answer(500, body=b"x" * 65_536, endless=True)
+        assert self.answered(server, flood, read_seconds=600).kind == "again"
+
+    def test_a_body_that_drips_for_ever_does_not_hold_it_up(self, server: ScriptedServer) -> None:
+        drip = Answer(500, body=b"x", endless=True, pause=0.02)
+        assert self.answered(server, drip, read_seconds=0.2).kind == "again"
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_refused_token_stops_delivery(self, server: ScriptedServer, status: int) -> None:
@@ -249,7 +258,11 @@ class DestinationContract(ABC):
     def test_a_server_without_tls_is_tried_again(self, server: ScriptedServer) -> None:
         self.expect_unreachable(self.outcome(server.url.replace("http:", "https:")), "TLS")
 
-    def test_an_unknown_host_is_tried_again(self) -> None:
+    def test_an_unknown_host_is_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(*_: object, **__: object) -> None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
         self.expect_unreachable(self.outcome("http://hubspot.invalid"), "the host name was not found")
 
     def expect_unreachable(self, outcome: Outcome, words: str) -> None:

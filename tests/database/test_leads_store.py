@@ -18,7 +18,10 @@ def add_due(store: Store, *due_at: int) -> list[str]:
         rows = leads.lock(connection, ids)
         leads.save(
             connection,
-            [replace(rows[id], state="due", due_at=at, waiting_since=at) for id, at in zip(ids, due_at, strict=True)],
+            [
+                replace(rows[id], state="due", due_at=at, waiting_since=at)
+                for id, at in zip(ids, due_at, strict=True)
+            ],
             NOW,
         )
     return ids
@@ -39,7 +42,9 @@ def test_identifiers_find_their_lead(store: Store) -> None:
         leads.create(connection, ["a"], NOW)
         assert leads.link(connection, {("guid", "g1"): "a", ("email", "ann@example.com"): "a"})
 
-        found = leads.find_by_identifiers(connection, {("email", "ann@example.com"), ("email", "x"), ("guid", "g2")})
+        found = leads.find_by_identifiers(
+            connection, {("email", "ann@example.com"), ("email", "x"), ("guid", "g2")}
+        )
         identifiers = leads.identifiers_of(connection, ["a"])
 
     assert found == {("email", "ann@example.com"): "a"}

@@ -85,7 +85,9 @@ def test_only_the_store_speaks_sql() -> None:
 
 
 def test_only_hubspot_and_the_command_line_call_out() -> None:
-    callers = {room_of(file) for file in MODULES if any(name.startswith("requests.") for name in own_or_not(file))}
+    callers = {
+        room_of(file) for file in MODULES if any(name.startswith("requests.") for name in own_or_not(file))
+    }
 
     assert callers <= {"hubspot", "cli"}
 
@@ -134,7 +136,9 @@ def test_imports_stand_at_the_top_unless_a_reason_is_given() -> None:
                 continue
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Import | ast.ImportFrom):
-                    assert "noqa: PLC0415 - " in lines[inner.lineno - 1], f"{file}:{inner.lineno}: give the reason"
+                    assert "noqa: PLC0415 - " in lines[inner.lineno - 1], (
+                        f"{file}:{inner.lineno}: give the reason"
+                    )
 
 
 def test_functions_stay_small() -> None:

@@ -1,0 +1,83 @@
+"""What `try`, `test` and `send` share: a payload file as the request that its source would send."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from integration.clock import now
+from integration.errors import LeadwireError
+from integration.pipeline.sources import BrokenSource, Configuration, Source, load_configuration
+from integration.records import RawRequest
+from integration.settings import Settings
+
+_CONTENT_TYPES = {
+    ".json": "application/json",
+    ".form": "application/x-www-form-urlencoded",
+}
+
+
+class BrokenMappingError(LeadwireError):
+    """The source cannot be used before its mapping file is mended."""
+
+
+class PayloadFileError(LeadwireError):
+    """The payload file cannot be read."""
+
+
+class _HeaderType(click.ParamType):
+    name = "NAME=VALUE"
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, separator, content = value.partition("=")
+        if not name or not separator:
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name.lower(), content
+
+
+header_option = click.option(
+    "--header", "headers", type=_HeaderType(), multiple=True, help="A header that the source sends; repeatable."
+)
+
+
+def read_configuration(settings: Settings, environ: Mapping[str, str] = os.environ) -> Configuration:
+    """All sources, as the files are now; `environ` holds their secrets."""
+    return load_configuration(settings.mappings_dir, environ)
+
+
+def usable_source(configuration: Configuration, name: str) -> Source:
+    """The source of this name; wrong usage if there is none, BrokenMappingError if it has problems."""
+    source = configuration.sources.get(name)
+    if source is None:
+        known = ", ".join(configuration.sources) or "none"
+        raise click.BadParameter(f"there is no source named {name!r}; there are: {known}")
+    if isinstance(source, BrokenSource):
+        raise BrokenMappingError("\n".join(str(problem) for problem in source.problems))
+    return source
+
+
+def request_from_file(
+    source: Source, file: Path, headers: Mapping[str, str], url: str
+) -> RawRequest:
+    """The request that carries this file's bytes, unsigned. Raises PayloadFileError."""
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise PayloadFileError(f"{file}: cannot be read: {error.strerror}") from error
+    content_type = _CONTENT_TYPES.get(file.suffix, "application/json")
+    return RawRequest(
+        source=source.name,
+        method="POST",
+        url=url,
+        query=url.partition("?")[2],
+        headers={"content-type": content_type, **headers},
+        body=body,
+        received_at=now(),
+    )

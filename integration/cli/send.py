@@ -1,0 +1,84 @@
+"""`leadwire send`: a payload, signed as its source would, through real HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import requests
+
+from integration.cli.output import printable
+from integration.cli.payloads import header_option, read_configuration, request_from_file, usable_source
+from integration.clock import now
+from integration.errors import LeadwireError, SettingError
+from integration.pipeline.sources import Source
+from integration.records import RawRequest, Secret
+from integration.settings import Settings
+
+TIMEOUT_SECONDS = 30
+
+
+class UnreachableError(LeadwireError):
+    """Nobody answered at the address."""
+
+
+@click.command()
+@click.argument("source")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--url", help="Where to; default: http://127.0.0.1:$PORT/hooks/SOURCE.")
+@click.option("--secret-setting", metavar="NAME", help="Sign with this setting of the source; default: the first set.")
+@header_option
+@click.pass_context
+def send(
+    context: click.Context,
+    *,
+    source: str,
+    file: Path,
+    url: str | None,
+    secret_setting: str | None,
+    headers: tuple[tuple[str, str], ...],
+) -> None:
+    """Sign the payload in FILE as SOURCE would, and POST it.
+
+    Prints the answer; exit code 1 unless it is 2xx. A payload that was sent before is a duplicate: change
+    its event id to send it anew.
+    """
+    settings = Settings.read()
+    found = usable_source(read_configuration(settings), source)
+    target = url or f"http://127.0.0.1:{settings.port}/hooks/{found.name}"
+    signed_url = target if url or not settings.public_url else f"{settings.public_url}/hooks/{found.name}"
+    request = request_from_file(found, file, dict(headers), signed_url)
+    signed = found.scheme.sign(request, _secret(found, secret_setting), now())
+    answer = _post(signed, target)
+    click.echo(f"{answer.status_code} {answer.reason}")
+    if answer.text:
+        click.echo(printable(answer.text))
+    context.exit(0 if 200 <= answer.status_code < 300 else 1)
+
+
+def _secret(source: Source, name: str | None) -> Secret:
+    names = source.mapping.verify.secrets
+    if name is not None and name not in names:
+        raise click.BadParameter(f"{name} is no secret of {source.name}; there are: {', '.join(names)}")
+    found = next((secret for secret in source.secrets if name in (None, secret.name)), None)
+    if found is None:
+        raise SettingError(f"the request cannot be signed: set {name or ' or '.join(names)}")
+    return found
+
+
+def _post(signed: RawRequest, target: str) -> requests.Response:
+    """POST what was signed to `target`; a credential that the scheme put into the query goes along."""
+    query = urlsplit(signed.url).query
+    address = urlsplit(target)._replace(query=query).geturl()
+    try:
+        return requests.post(
+            address,
+            data=signed.body,
+            headers=dict(signed.headers),
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,
+        )
+    except (requests.RequestException, ValueError) as error:
+        cure = "start it with `leadwire serve`, or give its address with --url"
+        raise UnreachableError(f"{target}: nobody answers ({type(error).__name__}); {cure}") from error

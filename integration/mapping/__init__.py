@@ -1,0 +1,10 @@
+"""Mapping files: loaded, checked and compiled once; then they translate events into field changes. Pure.
+
+The language is stated in `mapping.schema.json` and shown by the examples in `examples.yaml`.
+"""
+
+from integration.mapping.load import MappingError, load_mapping
+from integration.mapping.mapping import Mapping, MappingTest, VerifySpec
+from integration.mapping.parts import LeadKey, Rule
+
+__all__ = ["LeadKey", "Mapping", "MappingError", "MappingTest", "Rule", "VerifySpec", "load_mapping"]
