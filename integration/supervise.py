@@ -80,9 +80,7 @@ class Supervisor:
             # A process group of its own: Ctrl-C in a terminal must reach us alone, we then say SIGTERM.
             process = subprocess.Popen(program.command, env=self._environment, process_group=0)  # noqa: S603
             self._running[program.name] = process
-        log_action(
-            log, "process.started", f"Started {program.name}", process=program.name, pid=process.pid
-        )
+        log_action(log, "process.started", f"Started {program.name}", process=program.name, pid=process.pid)
         return process
 
 

@@ -85,7 +85,8 @@ def _rehearsal_as_json(source: Source, rehearsal: Rehearsal, *, verbose: bool) -
         "source": source.name,
         "events": [_event_as_json(event, verbose=verbose) for event in rehearsal.events],
         "leads": [
-            {"identifiers": _identifiers(lead), "would_send": dict(lead.would_send)} for lead in rehearsal.leads
+            {"identifiers": _identifiers(lead), "would_send": dict(lead.would_send)}
+            for lead in rehearsal.leads
         ],
     }
 
@@ -186,9 +187,7 @@ def test(context: click.Context, *, sources: tuple[str, ...], as_json: bool) -> 
     configuration = read_configuration(settings)
     names = sources or tuple(configuration.sources)
     chosen = [usable_source(configuration, name) for name in names]
-    results = [
-        (source.name, _run(configuration, source, settings.max_body_bytes)) for source in chosen
-    ]
+    results = [(source.name, _run(configuration, source, settings.max_body_bytes)) for source in chosen]
     if as_json:
         print_json({"tests": [_result_as_json(name, result) for name, group in results for result in group]})
     else:
@@ -208,9 +207,7 @@ def _run(configuration: Configuration, source: Source, max_body_bytes: int) -> l
             results.append(TestResult(case, str(error)))
             continue
         request = replace(request, query=case.query)
-        results.append(
-            run_test(configuration, source, case, request, max_body_bytes=max_body_bytes)
-        )
+        results.append(run_test(configuration, source, case, request, max_body_bytes=max_body_bytes))
     return results
 
 
@@ -222,7 +219,10 @@ def _print_results(out: Console, results: Iterable[tuple[str, list[TestResult]]]
         for result in group:
             _print_result(out, source, result)
             total, failed = total + 1, failed + bool(result.failure)
-    _line(out, f"{counted(total, 'test')}, {failed} failed." if failed else f"{counted(total, 'test')}, all passed.")
+    _line(
+        out,
+        f"{counted(total, 'test')}, {failed} failed." if failed else f"{counted(total, 'test')}, all passed.",
+    )
 
 
 def _print_result(out: Console, source: str, result: TestResult) -> None:

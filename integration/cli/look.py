@@ -80,7 +80,9 @@ def sources(*, as_json: bool) -> None:
     console().print(table)
 
 
-def _source_as_json(source: Source | BrokenSource, public_url: str, activity: SourceActivity) -> dict[str, Any]:
+def _source_as_json(
+    source: Source | BrokenSource, public_url: str, activity: SourceActivity
+) -> dict[str, Any]:
     return {
         "source": source.name,
         "title": source.mapping.title if isinstance(source, Source) else None,
@@ -133,9 +135,7 @@ def events(
             _print_page(lines, "events", limit, as_json=as_json)
 
 
-def _print_page(
-    lines: list[EventLine] | list[RejectedLine], name: str, limit: int, *, as_json: bool
-) -> None:
+def _print_page(lines: list[EventLine] | list[RejectedLine], name: str, limit: int, *, as_json: bool) -> None:
     more = lines[-1].id if len(lines) == limit else None
     if as_json:
         print_json({name: [_line_as_json(line) for line in lines], "next": more})

@@ -43,7 +43,11 @@ class _HeaderType(click.ParamType):
 
 
 header_option = click.option(
-    "--header", "headers", type=_HeaderType(), multiple=True, help="A header that the source sends; repeatable."
+    "--header",
+    "headers",
+    type=_HeaderType(),
+    multiple=True,
+    help="A header that the source sends; repeatable.",
 )
 
 
@@ -63,9 +67,7 @@ def usable_source(configuration: Configuration, name: str) -> Source:
     return source
 
 
-def request_from_file(
-    source: Source, file: Path, headers: Mapping[str, str], url: str
-) -> RawRequest:
+def request_from_file(source: Source, file: Path, headers: Mapping[str, str], url: str) -> RawRequest:
     """The request that carries this file's bytes, unsigned. Raises PayloadFileError."""
     try:
         body = file.read_bytes()

@@ -86,7 +86,9 @@ class _RateLimitType(click.ParamType):
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one."
+)
 @click.option("--rate-limit", type=_RateLimitType(), help="Answer 429 above this, as 100/10 (in seconds).")
 def sandbox(port: int, rate_limit: RateLimit | None) -> None:
     """Run a stand-in HubSpot on this machine.

@@ -27,7 +27,9 @@ class UnreachableError(LeadwireError):
 @click.argument("source")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--url", help="Where to; default: http://127.0.0.1:$PORT/hooks/SOURCE.")
-@click.option("--secret-setting", metavar="NAME", help="Sign with this setting of the source; default: the first set.")
+@click.option(
+    "--secret-setting", metavar="NAME", help="Sign with this setting of the source; default: the first set."
+)
 @header_option
 @click.pass_context
 def send(

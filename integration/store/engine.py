@@ -126,7 +126,8 @@ def _is_outage(error: DBAPIError) -> bool:
         )
     return error.connection_invalidated or type(error.orig).__name__ in {
         "OperationalError", "AdminShutdown", "CrashShutdown", "CannotConnectNow", "DiskFull",
-        "ReadOnlySqlTransaction", "ConnectionTimeout", "TooManyConnections", "IdleInTransactionSessionTimeout", "InterfaceError",
+        "ReadOnlySqlTransaction", "ConnectionTimeout", "TooManyConnections",
+        "IdleInTransactionSessionTimeout", "InterfaceError",
     }  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
 def _refuse_closed(
     connection: psycopg.Connection[Any], _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
 ) -> None:
-    """A server that closed an idle connection (a restart) has said so on its socket: a look, no round trip."""
+    """A server that closed an idle connection (by a restart) has said so on its socket: no need to ask it."""
     try:
         connection.pgconn.consume_input()
     except psycopg.OperationalError as error:

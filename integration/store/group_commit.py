@@ -65,6 +65,8 @@ class GroupCommit(Generic[Item, Result]):
         """Returns once `item` is committed. Raises StoreUnavailableError if it could not be within `timeout`
         seconds (it may then still be committed later: senders retry, and duplicates have one effect).
         """
+        if self._stopping:
+            raise StoreUnavailableError("This process is stopping and stores nothing more.")
         waiting: _Waiting[Item, Result] = _Waiting(item)
         self._queue.append(waiting)
         self._wake.set()

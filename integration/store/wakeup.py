@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from contextlib import ExitStack, suppress
 from types import TracebackType
+from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -44,7 +46,7 @@ class Changes:
         try:
             connection = self._connected()
             return self._poll(connection, seconds) if self._store.is_sqlite else _listen(connection, seconds)
-        except (DBAPIError, StoreUnavailableError, OSError):
+        except (DBAPIError, sqlite3.Error, StoreUnavailableError, OSError):
             self.close()
             time.sleep(min(seconds, RECONNECT_SECONDS))
             return False
@@ -59,8 +61,9 @@ class Changes:
 
     def _poll(self, connection: Connection, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
+        driver = _driver(connection)  # through SQLAlchemy it would run in a transaction, which sees no change
         while True:
-            version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+            (version,) = driver.execute("PRAGMA data_version").fetchone()
             if version != self._version:
                 self._version = version
                 return True
@@ -85,7 +88,11 @@ class Changes:
 
 
 def _listen(connection: Connection, seconds: float) -> bool:
+    return any(True for _ in _driver(connection).notifies(timeout=seconds, stop_after=1))
+
+
+def _driver(connection: Connection) -> Any:
     driver = connection.connection.driver_connection
     if driver is None:
         raise StoreUnavailableError("The connection that listens for news is gone.")
-    return any(True for _ in driver.notifies(timeout=seconds, stop_after=1))
+    return driver

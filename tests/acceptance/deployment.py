@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -96,7 +97,9 @@ class Deployment:
             "PORT": str(self.port),
             **settings,
         }
-        upgrade(Store(database_url))
+        store = Store(database_url)
+        upgrade(store)
+        store.dispose()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.commands = {
             "web": ["gunicorn", "-c", "python:integration.web.gunicorn_conf", "integration.web.wsgi:app"],
@@ -118,10 +121,8 @@ class Deployment:
     def kill(self, name: str) -> None:
         """kill -9 of a process and all its children at once."""
         process = self.processes[name]
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait(10)
 
     def terminate(self, name: str, timeout: float = 30) -> int:

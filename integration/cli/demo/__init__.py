@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from integration.cli.demo.machinery import demo_environment, free_ports, running
 from integration.cli.demo.performance import Performed, Performer
 from integration.cli.demo.story import LEADS, story
 from integration.cli.output import console, json_option, new_table, plain, print_json, shown_value
-from integration.cli.payloads import read_configuration_of, usable_source
+from integration.cli.payloads import read_configuration, usable_source
 from integration.clock import now
 from integration.records import MICROS_PER_SECOND, Secret
 from integration.settings import Settings
@@ -51,7 +51,7 @@ def demo(context: click.Context, *, as_json: bool) -> None:
 def _perform(directory: Path, out: Console, *, quiet: bool) -> list[Performed]:
     environment = demo_environment(directory, *free_ports(2))
     settings = Settings.read(environment)
-    configuration = read_configuration_of(settings, environment)
+    configuration = read_configuration(settings, environment)
     steps = story(now() // MICROS_PER_SECOND - _HOUR)
     names = {delivery.source for step in steps for delivery in step.deliveries}
     live = {name: _new_secret(usable_source(configuration, name).mapping) for name in sorted(names)}
@@ -73,3 +73,78 @@ def _new_secret(mapping: Any) -> Secret:
     scheme, token = mapping.verify.options["scheme"], secrets.token_hex(16)
     value = {"stripe": f"whsec_{token}", "basic": f"demo:{token}"}.get(scheme, token)
     return Secret(mapping.verify.secrets[0], value)
+
+
+@contextmanager
+def _telling(out: Console, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """How progress is told: in place on a terminal, a line each elsewhere, not at all with --json."""
+    if quiet:
+        yield lambda _: None
+    elif out.is_terminal:
+        with out.status("") as status:
+            yield status.update
+    else:
+        yield click.echo
+
+
+def _print(out: Console, performed: Sequence[Performed]) -> None:
+    table = new_table("", "what was sent", "answer", "what arrived at HubSpot")
+    for number, item in enumerate(performed, 1):
+        mark = Text("no", style="bold red") if item.failures else Text("ok", style="green")
+        table.add_row(mark, _sent(number, item), _answers(item), _arrivals(item), end_section=True)
+    out.print(table)
+
+
+def _sent(number: int, item: Performed) -> Text:
+    text = Text(f"{number}. {item.step.shows}", style="bold")
+    for delivery, type in zip(item.step.deliveries, item.types, strict=True):
+        text.append(f"\n   {delivery.source}: {type}", style="not bold")
+    return text
+
+
+def _answers(item: Performed) -> Text:
+    return Text("\n".join(f"{answer.status} {answer.word}" for answer in item.answers))
+
+
+def _arrivals(item: Performed) -> Text:
+    text = Text()
+    for arrived in item.arrived:
+        text.append(f"PUT lead {arrived.guid}\n", style="cyan")
+        fields = (f"  {name} = {shown_value(value)}" for name, value in arrived.fields.items())
+        text.append("\n".join(fields))
+    if not item.arrived:
+        text.append("nothing", style="dim")
+        text.append(f": {item.why}" if item.why else "")
+    for failure in item.failures:
+        text.append(f"\nMISSING: {failure}", style="bold red")
+    return text
+
+
+def _print_end(out: Console, steps: int, missing: Sequence[Performed], seconds: float) -> None:
+    if missing:
+        out.print(plain(f"{len(missing)} of {steps} steps are not as they must be."), style="bold red")
+        return
+    out.print(plain(f"{steps} steps, all as they must be, in {seconds:.0f} s."), style="bold green")
+    out.print(plain("Next: leadwire try stripe mappings/stripe/examples/invoice.paid.json"), soft_wrap=True)
+
+
+def _as_json(item: Performed) -> dict[str, Any]:
+    return {
+        "shows": item.step.shows,
+        "sent": [
+            {
+                "source": delivery.source,
+                "type": type,
+                "answer": answer.status,
+                "word": answer.word,
+                "id": answer.id,
+            }
+            for delivery, type, answer in zip(item.step.deliveries, item.types, item.answers, strict=True)
+        ],
+        "arrived": [
+            {"guid": arrived.guid, "fields": dict(arrived.fields), "status": arrived.status}
+            for arrived in item.arrived
+        ],
+        "why": item.why,
+        "failures": list(item.failures),
+    }

@@ -11,23 +11,35 @@ from typing import Any
 import requests
 
 from integration.cli.demo.machinery import REQUEST_SECONDS, System
-from integration.cli.demo.story import Delivery, Step
-from integration.cli.payloads import PayloadFileError, usable_source
+from integration.cli.demo.story import Delivery, Outcome, Step
+from integration.cli.payloads import request_from_file, usable_source
 from integration.clock import now
-from integration.lead.merge import LeadState, before, confirm
-from integration.pipeline.rehearse import rehearse
+from integration.lead.merge import LeadState, confirm, pending
+from integration.pipeline.rehearse import Rehearsal, rehearse
 from integration.pipeline.sources import Configuration
-from integration.records import Cause, RawRequest, Secret, Wire
+from integration.records import RawRequest, Secret
 from integration.settings import Settings
 from integration.store.listings import find_event, list_rejected
 
-_ANSWERS = {"update": "accepted", "dead": "accepted", "ignored": "accepted", "duplicate": "duplicate"}
-_STATES = {"update": "translated", "dead": "dead", "ignored": "ignored", "duplicate": "translated"}
+_EXPECTED_ANSWERS: Mapping[Outcome, tuple[int, str]] = {
+    "update": (200, "accepted"),
+    "dead": (200, "accepted"),
+    "ignored": (200, "accepted"),
+    "duplicate": (200, "duplicate"),
+    "refused": (401, "not_verified"),
+}
+_EXPECTED_STATES: Mapping[Outcome, str] = {
+    "update": "translated",
+    "duplicate": "translated",
+    "dead": "dead",
+    "ignored": "ignored",
+    "refused": "rejected",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the web process said to a delivery: HTTP status, and the word and id in its body."""
+    """What the web process said to a delivery: HTTP status, the word for programs, and the request's id."""
 
     status: int
     word: str
@@ -36,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A request that HubSpot's stand-in got: the lead's guid, the fields, and the status of its answer."""
+    """A request that HubSpot's stand-in got: the lead's guid, the fields, and the status it answered."""
 
     guid: str
     fields: Mapping[str, Any]
@@ -53,15 +65,6 @@ class Performed:
     arrived: tuple[Arrived, ...]
     why: str
     failures: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A delivery as the request that its source would send."""
-
-    delivery: Delivery
-    rehearsal: Rehearsal
-    signed: RawRequest
 
 
 class Performer:
@@ -82,43 +85,107 @@ class Performer:
             url = f"{self._system.hubspot_url}/_sandbox/leads/{guid}"
             requests.put(url, json=fields, timeout=REQUEST_SECONDS).raise_for_status()
 
-    def lead(self, guid: str) -> dict[str, Any]:
-        """The lead as HubSpot's stand-in has it now."""
-        url = f"{self._system.hubspot_url}/_sandbox/leads/{guid}"
-        answer: dict[str, Any] = requests.get(url, timeout=REQUEST_SECONDS).json()
-        return answer
-
     def perform(self, step: Step) -> Performed:
         """Send what the step says, wait until all is delivered, and compare."""
-        prepared = [self._prepare(delivery) for delivery in step.deliveries]
+        signed = [self._signed(delivery) for delivery in step.deliveries]
         before = len(self._requests())
-        with ThreadPoolExecutor(len(prepared)) as threads:
-            answers = tuple(threads.map(_post, [item.signed for item in prepared]))
+        with ThreadPoolExecutor(len(signed)) as threads:
+            answers = tuple(threads.map(_post, signed))
         self._system.settle()
         arrived = tuple(_arrived(entry) for entry in self._requests()[before:])
-        expected = self._enter(prepared) if step.outcome == "update" else {}
         states, why = self._stored(step, answers)
+        expected = self._enter(step.deliveries, signed) if step.outcome == "update" else ()
         failures = (
-            *_answer_failures(step, answers),
-            *(f"the event is {state}, not {_STATES[step.outcome]}" for state in states if state != _STATES[step.outcome]),
+            *_answer_failures(step.outcome, answers),
+            *_state_failures(step.outcome, states),
             *_arrival_failures(expected, arrived),
         )
-        types = tuple(item.rehearsal.events[0].translation.type or "?" for item in prepared)
+        types = tuple(self._rehearse(item, {}).events[0].translation.type or "?" for item in signed)
         return Performed(step, types, answers, arrived, why, failures)
 
-    def _prepare(self, delivery: Delivery) -> _Prepared:
+    def _signed(self, delivery: Delivery) -> RawRequest:
         source = usable_source(self._configuration, delivery.source)
         file = self._settings.mappings_dir / delivery.source / "examples" / delivery.example
-        recorded = json.loads(request_from_file(source, file, {}, "").body)
         url = f"{self._system.web_url}/hooks/{delivery.source}"
-        request = RawRequest(
-            source=source.name, method="POST", url=url, query="", headers={"content-type": "application/json"},
-            body=json.dumps(delivery.payload(recorded)).encode(), received_at=now(),
-        )  # fmt: skip
-        rehearsal = rehearse(
-            self._configuration, source, request, max_body_bytes=self._settings.max_body_bytes,
-            lead=self._books.get(delivery.guid, {}),
-        )  # fmt: skip
+        recorded = request_from_file(source, file, {}, url)
+        request = replace(recorded, body=json.dumps(delivery.payload(json.loads(recorded.body))).encode())
         live = self._live[delivery.source]
-        secret = replace(live, value=f"{live.value}?") if delivery.forged else live
-        return _Prepared(delivery, rehearsal, source.scheme.sign(request, secret, now()))
+        secret = replace(live, value=f"{live.value}-not") if delivery.forged else live
+        return source.scheme.sign(request, secret, now())
+
+    def _rehearse(self, request: RawRequest, lead: LeadState) -> Rehearsal:
+        source = usable_source(self._configuration, request.source)
+        limit = self._settings.max_body_bytes
+        return rehearse(self._configuration, source, request, max_body_bytes=limit, lead=lead)
+
+    def _enter(
+        self, deliveries: Sequence[Delivery], signed: Sequence[RawRequest]
+    ) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+        """Enter an update into the books; returns what HubSpot must get, as guid and fields."""
+        for delivery, request in zip(deliveries, signed, strict=True):
+            for lead in self._rehearse(request, self._books.get(delivery.guid, {})).leads:
+                self._books[delivery.guid] = lead.state
+        expected = []
+        for guid in dict.fromkeys(delivery.guid for delivery in deliveries):
+            fields = pending(self._books.get(guid, {}))
+            self._books[guid] = confirm(self._books.get(guid, {}), fields)
+            expected.append((guid, {name: "" if value is None else value for name, value in fields.items()}))
+        return tuple(expected)
+
+    def _requests(self) -> list[dict[str, Any]]:
+        url = f"{self._system.hubspot_url}/_sandbox/requests"
+        found: list[dict[str, Any]] = requests.get(url, timeout=REQUEST_SECONDS).json()
+        return found
+
+    def _stored(self, step: Step, answers: Sequence[Answer]) -> tuple[list[str], str]:
+        """The states in which the deliveries ended, and why the last one changed nothing."""
+        with self._system.store.read() as connection:
+            if step.outcome == "refused":
+                (newest,) = list_rejected(connection, limit=1, source=step.deliveries[0].source) or (None,)
+                return ["rejected"] if newest else [], newest.detail if newest else ""
+            events = [find_event(connection, f"{answer.id}-0") for answer in answers]
+        states = [event.line.state if event else "missing" for event in events]
+        cause = events[-1].line.cause if events[-1] else None
+        return states, f"{cause.detail} {cause.cure}".strip() if cause else ""
+
+
+def _post(request: RawRequest) -> Answer:
+    answer = requests.post(
+        request.url, data=request.body, headers=dict(request.headers), timeout=REQUEST_SECONDS
+    )
+    body = answer.json()
+    return Answer(answer.status_code, str(body.get("code", body["status"])), str(body.get("id", "")))
+
+
+def _arrived(entry: Mapping[str, Any]) -> Arrived:
+    body = dict(entry["body"]) if isinstance(entry["body"], dict) else {"body": entry["body"]}
+    return Arrived(str(body.pop("guid", "")), body, entry["status"])
+
+
+def _answer_failures(outcome: Outcome, answers: Sequence[Answer]) -> Iterator[str]:
+    status, word = _EXPECTED_ANSWERS[outcome]
+    for answer in answers:
+        if (answer.status, answer.word) != (status, word):
+            yield f"the answer was {answer.status} {answer.word}, not {status} {word}"
+
+
+def _state_failures(outcome: Outcome, states: Sequence[str]) -> Iterator[str]:
+    expected = _EXPECTED_STATES[outcome]
+    for state in states or ["nowhere to be found"]:
+        if state != expected:
+            yield f"the event is {state}, not {expected}"
+
+
+def _arrival_failures(
+    expected: Sequence[tuple[str, Mapping[str, Any]]], arrived: Sequence[Arrived]
+) -> Iterator[str]:
+    """What HubSpot did not get, and what it should not have got."""
+    got = [(item.guid, item.fields) for item in arrived if item.status == 200]
+    for guid, fields in expected:
+        if (guid, fields) not in got:
+            yield f"HubSpot did not get {json.dumps(fields)} for the lead {guid}"
+    for item in arrived:
+        if (item.guid, item.fields) not in expected or item.status != 200:
+            yield f"HubSpot got {json.dumps(dict(item.fields))} for {item.guid} and answered {item.status}"
+    if any(not fields for _, fields in expected):
+        yield "nothing was to be sent, although this step is there to show an update"

@@ -59,10 +59,8 @@ def story(start: int) -> tuple[Step, ...]:
     unknown = _stripe("invoice.paid", "evt_demo_unknown", start + 700, {"type": "account.updated"})
     payment = _chargebee("payment_succeeded", "ev_demo_payment", start + 800)
     cancelled = _chargebee("subscription_cancelled", "ev_demo_cancelled", start + 900)
-    bad = _chargebee(
-        "payment_succeeded", "ev_demo_bad", start + 950, {"content.customer.first_name": "Omar",
-        "content.transaction.currency_code": "DOUBLOONS"},
-    )  # fmt: skip
+    doubloons = {"content.transaction.currency_code": "DOUBLOONS"}
+    bad = _chargebee("payment_succeeded", "ev_demo_bad", start + 950, doubloons)
     failed = _stripe("invoice.payment_failed", "evt_demo_failed", start + 600)
     return (
         Step("A paid invoice closes the lead", (paid,), "update"),
@@ -82,9 +80,10 @@ def _stripe(type: str, id: str, at: int, changes: Mapping[str, Any] | None = Non
 
 
 def _chargebee(type: str, id: str, at: int, changes: Mapping[str, Any] | None = None) -> Delivery:
-    always = {"id": id, "occurred_at": at, "content.transaction.date": at}
-    if type != "payment_succeeded":
-        del always["content.transaction.date"]
+    customer = {"content.customer.id": "cust_omar", "content.customer.email": LEADS[OMAR]["email"]}
+    always: dict[str, Any] = {"id": id, "occurred_at": at, **customer}
+    if type == "payment_succeeded":
+        always["content.transaction.date"] = at
     return Delivery("chargebee", f"{type}.json", OMAR, {**always, **(changes or {})})
 
 
