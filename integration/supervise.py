@@ -96,7 +96,7 @@ def next_pause(last: float, ran: float) -> float:
 
 @contextmanager
 def on_termination(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block, the first SIGTERM or SIGINT calls `stop`; for the main thread only.
+    """Within the block, the first SIGTERM, SIGINT or SIGHUP calls `stop`; for the main thread only.
 
     `stop` runs in a thread of its own: a signal handler interrupts the main thread anywhere, also where
     it holds the very locks that `stop` needs. `SimpleQueue.put` is safe there
@@ -110,7 +110,7 @@ def on_termination(stop: Callable[[], None]) -> Iterator[None]:
 
     before = {
         number: signal.signal(number, lambda number, _frame: signals.put(number))
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     }
     waiter = threading.Thread(target=wait_and_stop, name="termination")
     waiter.start()

@@ -13,6 +13,8 @@ from integration.hubspot import Destination
 from integration.logs import log_action
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
+from integration.pipeline.refold import refold_once
+from integration.pipeline.retention import Retention
 from integration.pipeline.sources import Sources
 from integration.pipeline.translate import Translator
 from integration.records import MICROS_PER_SECOND
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
 LEASE_RENEWAL_SECONDS = 3.0
 PAUSE_AFTER_ERROR_SECONDS = 1.0
+PRUNING_INTERVAL_SECONDS = 600.0
+PAUSE_WHILE_PRUNING_SECONDS = 0.2  # accepting and delivering come first
 
 
 class Worker:
@@ -45,6 +49,7 @@ class Worker:
             store, destination, clock, settings.hubspot_rate_limit,
             worker=name, concurrency=settings.worker_concurrency,
         )  # fmt: skip
+        self._retention = Retention(store, clock, settings.retention_days)
         self._stop = threading.Event()
         self._received = threading.Event()
         self._due = threading.Event()
@@ -62,7 +67,7 @@ class Worker:
         log_action(log, "worker.started", "Worker started")
         threads = [
             threading.Thread(target=self._repeat, args=(step,), name=step.__name__.strip("_"))
-            for step in (self._translate, self._deliver, self._keep_leases)
+            for step in (self._translate, self._deliver, self._keep_leases, self._prune)
         ]
         for thread in threads:
             thread.start()
@@ -91,7 +96,7 @@ class Worker:
                 self._stop.wait(PAUSE_AFTER_ERROR_SECONDS)
 
     def _translate(self) -> None:
-        if self._translator.run_once():
+        if self._translator.run_once() or refold_once(self._store, self._clock):
             self._due.set()
         else:
             self._received.wait(IDLE_SECONDS)
@@ -129,3 +134,7 @@ class Worker:
     def _keep_leases(self) -> None:
         self._deliverer.keep_leases()
         self._stop.wait(LEASE_RENEWAL_SECONDS)
+
+    def _prune(self) -> None:
+        more = self._retention.step()
+        self._stop.wait(PAUSE_WHILE_PRUNING_SECONDS if more else PRUNING_INTERVAL_SECONDS)

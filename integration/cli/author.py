@@ -29,12 +29,13 @@ from integration.cli.payloads import (
     request_from_file,
     usable_source,
 )
+from integration.cli.stored import cause_as_json, change_as_json
 from integration.pipeline.rehearse import (
     MaybeSent,
     NotSent,
+    Rehearsal,
     RehearsedEvent,
     RehearsedLead,
-    Rehearsal,
     TestResult,
     rehearse,
     run_test,
@@ -93,25 +94,15 @@ def _rehearsal_as_json(source: Source, rehearsal: Rehearsal, *, verbose: bool) -
 
 def _event_as_json(event: RehearsedEvent, *, verbose: bool) -> dict[str, Any]:
     translation = event.translation
-    dead = translation.dead
     described: dict[str, Any] = {
         "id": event.incoming.dedup_key,
         "position": event.incoming.position,
         "type": translation.type,
         "occurred_at": json_time(translation.occurred_at),
         "identifiers": {known.kind: known.value for known in translation.identifiers},
-        "changes": [
-            {
-                "field": change.field,
-                "value": change.value,
-                "write": change.write,
-                "place": change.place,
-                "rule": change.rule,
-            }
-            for change in translation.changes
-        ],
+        "changes": [change_as_json(change) for change in translation.changes],
         "ignored": translation.ignored,
-        "dead": {"code": dead.code, "detail": dead.detail, "cure": dead.cure} if dead else None,
+        "dead": cause_as_json(translation.dead),
         "duplicate": event.duplicate,
     }
     if verbose:

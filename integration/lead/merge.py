@@ -184,7 +184,7 @@ def confirm(state: LeadState, sent: Mapping[str, Wire | None]) -> LeadState:
     return {**state, **confirmed}
 
 
-def before(values: Mapping[str, Wire]) -> LeadState:
+def before(values: Mapping[str, Wire | None]) -> LeadState:
     """The state of a lead that has `values` at HubSpot and to which no event has happened yet."""
     return {name: FieldState(base=value, sent=value) for name, value in values.items()}
 

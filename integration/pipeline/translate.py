@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -32,6 +33,8 @@ from integration.store.leads import IdentifierKey
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 BATCH = 200
 LEASE_SECONDS = 30
@@ -98,16 +101,12 @@ class Translator:
             )
 
     def _settle(self, translated: Sequence[Translated]) -> None:
-        for _ in range(LINK_TRIES):
-            try:
-                with self._store.write() as connection:
-                    settled = self._settle_in(connection, translated)
-            except _LinkedMeanwhileError:
-                continue
-            for item, event in settled:
-                _report(item, event)
-            return
-        raise LeadwireError(f"The leads of {len(translated)} events kept changing; they are tried again.")
+        for item, event in retrying_links(lambda: self._settle_once(translated)):
+            _report(item, event)
+
+    def _settle_once(self, translated: Sequence[Translated]) -> list[tuple[Translated, SettledEvent]]:
+        with self._store.write() as connection:
+            return self._settle_in(connection, translated)
 
     def _settle_in(
         self, connection: Connection, translated: Sequence[Translated]
@@ -115,12 +114,22 @@ class Translator:
         now = self._clock()
         held = inbox.still_leased(connection, self._worker, [item.event.id for item in translated])
         mine = [item for item in translated if item.event.id in held]
-        lead_ids = _resolve_leads(connection, [item for item in mine if _has_update(item)], now)
+        lead_ids = resolve_leads(connection, [item for item in mine if has_update(item)], now)
         _merge_into_leads(connection, mine, lead_ids, self._timing, now)
-        settled = [(item, _settled(item, lead_ids.get(item.event.id))) for item in mine]
+        settled = [(item, settled_event(item, lead_ids.get(item.event.id))) for item in mine]
         inbox.settle_events(connection, [event for _, event in settled], now)
         announce(connection)
         return settled
+
+
+def retrying_links(transaction: Callable[[], Result]) -> Result:
+    """Run a transaction that resolves leads; again if another one created the same leads meanwhile."""
+    for _ in range(LINK_TRIES):
+        try:
+            return transaction()
+        except _LinkedMeanwhileError:
+            continue
+    raise LeadwireError("Other workers kept creating the same leads; these events are tried again.")
 
 
 def translate_events(
@@ -180,11 +189,12 @@ def _no_mapping(source: str) -> Cause:
     )
 
 
-def _has_update(item: Translated) -> bool:
+def has_update(item: Translated) -> bool:
+    """Whether the event asks for a change of a lead."""
     return item.translation.dead is None and item.translation.ignored is None
 
 
-def _resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> dict[str, str]:
+def resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> dict[str, str]:
     """The lead of each event, by event id. Leads that are not known yet are created, identifiers linked."""
     wanted = {(i.kind, i.value) for item in items for i in item.translation.identifiers}
     known = leads.find_by_identifiers(connection, wanted)
@@ -229,7 +239,8 @@ def _merge_into_leads(
     leads.save(connection, merged, now)
 
 
-def _settled(item: Translated, lead_id: str | None) -> SettledEvent:
+def settled_event(item: Translated, lead_id: str | None) -> SettledEvent:
+    """How the translation leaves the event."""
     translation = item.translation
     state, cause = "translated", None
     if translation.dead is not None:

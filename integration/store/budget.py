@@ -1,8 +1,8 @@
 """The budget: HubSpot's rate limit as rows that all workers share, and pauses that hold for all of them.
 
 A request takes a slot before it is sent; the slot is free again one window after its answer came (a
-crashed worker's slot frees itself after the longest that a request can take). HubSpot saw the request somewhere
-between the two, so no window of time, however placed, ever holds more requests than there are slots.
+crashed worker's slot frees itself after the longest that a request can take). HubSpot saw the request
+somewhere between the two, so no window of time ever holds more requests than there are slots.
 """
 
 from __future__ import annotations

@@ -86,6 +86,13 @@ def store_arrivals(connection: Connection, arrivals: Sequence[Arrival]) -> list[
     return receipts
 
 
+def add_events(connection: Connection, request_id: str, arrival: Arrival) -> None:
+    """Store the events of a request that is stored already; those that are known are left alone."""
+    rows = [_event_row(request_id, arrival, event) for event in arrival.events]
+    rows.sort(key=_key_of_event_row)
+    _insert_new(connection, _EVENT_COLUMNS, rows)
+
+
 _EVENT_COLUMNS = (
     events.c.id,
     events.c.request_id,
@@ -225,16 +232,16 @@ def claim_events(
     if not ids:
         return []
     query = (
-        select(events.c.id, events.c.position, events.c.dedup_key, events.c.request_id, *_REQUEST_COLUMNS)
+        select(events.c.id, events.c.position, events.c.dedup_key, events.c.request_id, *REQUEST_COLUMNS)
         .join(requests, requests.c.id == events.c.request_id)
         .where(events.c.id.in_(ids))
         .order_by(events.c.id)
     )
     parsed: dict[str, RawRequest] = {}
-    return [_claimed(row, parsed) for row in connection.execute(query)]
+    return [claimed_event(row, parsed) for row in connection.execute(query)]
 
 
-_REQUEST_COLUMNS = (
+REQUEST_COLUMNS = (
     requests.c.source,
     requests.c.received_at,
     requests.c.client,
@@ -245,14 +252,16 @@ _REQUEST_COLUMNS = (
 )
 
 
-def _claimed(row: Row[*tuple[Any, ...]], parsed: dict[str, RawRequest]) -> ClaimedEvent:
+def claimed_event(row: Row[*tuple[Any, ...]], parsed: dict[str, RawRequest]) -> ClaimedEvent:
+    """A row with an event and its request; `parsed` shares one record among the events of a request."""
     request = parsed.get(row.request_id)
     if request is None:
-        request = parsed[row.request_id] = _raw_request(row)
+        request = parsed[row.request_id] = raw_request(row)
     return ClaimedEvent(row.id, row.source, row.position, row.dedup_key, row.request_id, request)
 
 
-def _raw_request(row: Row[*tuple[Any, ...]]) -> RawRequest:
+def raw_request(row: Row[*tuple[Any, ...]]) -> RawRequest:
+    """A row with REQUEST_COLUMNS as a record."""
     return RawRequest(
         source=row.source,
         method=row.method,

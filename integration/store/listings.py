@@ -14,8 +14,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Select, func, literal_column, select
 
 from integration.records import Cause, FieldChange, Micros
+from integration.store import updates
 from integration.store.leads import identifiers_of
-from integration.store.tables import attempts, events, leads, requests, updates
+from integration.store.tables import attempts, events, leads, requests
 
 EventState = Literal["received", "translated", "ignored", "dead"]
 ATTEMPTS_SHOWN = 50
@@ -155,23 +156,20 @@ def find_event(connection: Connection, id: str) -> EventDetails | None:
     if not lines:
         return None
     about = connection.execute(
-        select(events.c.mapping_version, events.c.lead_id, leads.c.state, updates.c.changes)
+        select(events.c.mapping_version, events.c.lead_id, leads.c.state)
         .outerjoin(leads, leads.c.id == events.c.lead_id)
-        .outerjoin(updates, updates.c.event_id == events.c.id)
         .where(events.c.id == id)
     ).one()
-    changes = tuple(FieldChange(**change) for change in json.loads(about.changes or "[]"))
+    asked = updates.of_events(connection, [id]).get(id)
+    changes = asked[1].changes if asked else ()
     carried = _attempts_with(connection, about.lead_id, id) if about.lead_id else ()
     return EventDetails(lines[0], about.mapping_version, changes, about.state, carried)
 
 
 def find_request(connection: Connection, id: str) -> StoredRequest | None:
     """The request with this id; None if there is none."""
-    row = connection.execute(select(requests).where(requests.c.id == id)).first()
-    if row is None:
-        return None
-    values = {**row._mapping, "headers": json.loads(row.headers)}
-    return StoredRequest(**values)
+    row = connection.execute(select(requests).where(requests.c.id == id)).mappings().first()
+    return StoredRequest(**{**row, "headers": json.loads(row["headers"])}) if row else None
 
 
 def events_of_request(connection: Connection, request_id: str) -> list[EventLine]:

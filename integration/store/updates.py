@@ -20,7 +20,9 @@ def put(connection: Connection, items: Sequence[tuple[str, Update]]) -> None:
         return
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     insertion = dialect.insert(updates)
-    replaced = {column.name: insertion.excluded[column.name] for column in updates.c if not column.primary_key}
+    replaced = {
+        column.name: insertion.excluded[column.name] for column in updates.c if not column.primary_key
+    }
     upsert = insertion.on_conflict_do_update(index_elements=[updates.c.event_id], set_=replaced)
     connection.execute(upsert, [_row(lead_id, update) for lead_id, update in items])
 

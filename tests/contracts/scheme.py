@@ -1,4 +1,4 @@
-"""What every signature scheme must do: inherit `SchemeContract`, once per scheme or notable set of options."""
+"""What every signature scheme must do: inherit `SchemeContract` once per scheme."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ NOW: Micros = 1_795_449_600 * MICROS_PER_SECOND  # 2026-11-23T16:00:00Z
 BODY = b'{"id": "evt_1", "name": "Zo\xc3\xab"}'
 NAME = "ACME_WEBHOOK_SECRET"
 OLD = "ACME_WEBHOOK_SECRET_OLD"
+Options = Mapping[str, Any]
 MALFORMED = {
     "empty": "",
     "blank": "   ",
@@ -56,7 +57,7 @@ class SchemeContract(ABC):
     scheme protects; `plain` that the secret itself travels.
     """
 
-    options: ClassVar[Mapping[str, Any]]
+    options: ClassVar[Options]
     secret: ClassVar[str]
     other_secret: ClassVar[str]
     header: ClassVar[str | None]

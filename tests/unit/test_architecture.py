@@ -18,7 +18,8 @@ LEVELS = {
     2: {"store", "hubspot"},
     3: {"pipeline"},
     4: {"worker", "supervise", "web", "sandbox"},
-    5: {"cli", "__main__"},
+    5: {"cli"},
+    6: {"__main__"},
 }
 LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
 STAGES = {"accept", "translate", "deliver"}

@@ -104,7 +104,7 @@ def test_the_pause_grows_while_a_program_keeps_ending(last: float, ran: float, e
     assert next_pause(last, ran) == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_calls_stop_outside_the_main_thread(number: signal.Signals) -> None:
     called: list[threading.Thread] = []
     with on_termination(lambda: called.append(threading.current_thread())):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
 from integration.records import RawRequest, Secret
 from integration.verify import build, redact
-from tests.contracts.scheme import NAME, NOW, SchemeContract, post
+from tests.contracts.scheme import NAME, NOW, Options, SchemeContract, post
 
 TOKEN = "tok_6f2c9d+/="
 
@@ -24,7 +25,7 @@ def basic(credential: bytes) -> str:
 
 
 class TestBasic(SchemeContract):
-    options = {"scheme": "basic"}
+    options: ClassVar[Options] = {"scheme": "basic"}
     secret = "cb_hook:s3cr:et pässword"
     other_secret = "cb_hook:s3cr"
     header = "authorization"
@@ -50,7 +51,7 @@ class TestBasic(SchemeContract):
     def test_the_user_is_part_of_the_credential(self) -> None:
         assert not self.verify(self.with_credentials(post(), basic(b"other:s3cr:et"))).accepted
 
-    @pytest.mark.parametrize("blank", [":", " : ", "::"[:1]])
+    @pytest.mark.parametrize("blank", [":", " : "])
     def test_a_colon_alone_is_a_blank_secret(self, blank: str) -> None:
         request = self.with_credentials(post(), basic(blank.encode()))
         verdict = self.scheme.verify(request, [Secret(NAME, blank)], NOW)
@@ -91,7 +92,7 @@ class TestBasic(SchemeContract):
 
 
 class TestBearerToken(SchemeContract):
-    options = {"scheme": "token"}
+    options: ClassVar[Options] = {"scheme": "token"}
     secret = TOKEN
     other_secret = "tok_6f2c9d"
     header = "authorization"
@@ -121,7 +122,7 @@ class TestBearerToken(SchemeContract):
 
 
 class TestHeaderToken(TestBearerToken):
-    options = {"scheme": "token", "header": "X-Gitlab-Token"}
+    options: ClassVar[Options] = {"scheme": "token", "header": "X-Gitlab-Token"}
     header = "x-gitlab-token"
 
     def test_the_prefix_is_read_in_any_case(self) -> None:
@@ -146,7 +147,7 @@ class TestHeaderToken(TestBearerToken):
 
 
 class TestQueryToken(SchemeContract):
-    options = {"scheme": "token", "query": "key"}
+    options: ClassVar[Options] = {"scheme": "token", "query": "key"}
     secret = TOKEN
     other_secret = "tok_6f2c9d"
     header = None

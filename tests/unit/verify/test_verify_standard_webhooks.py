@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
 from integration.records import RawRequest, Secret
 from integration.verify import Scheme, build
-from tests.contracts.scheme import NAME, NOW, SchemeContract
+from tests.contracts.scheme import NAME, NOW, Options, SchemeContract
 
 
 class TestStandardWebhooks(SchemeContract):
-    options = {"scheme": "standard-webhooks"}
+    options: ClassVar[Options] = {"scheme": "standard-webhooks"}
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     other_secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
     header = "webhook-signature"
@@ -83,7 +84,7 @@ class TestStandardWebhooks(SchemeContract):
 
 
 class TestPolar(SchemeContract):
-    options = {"scheme": "standard-webhooks", "key_encoding": "utf8"}
+    options: ClassVar[Options] = {"scheme": "standard-webhooks", "key_encoding": "utf8"}
     secret = "polar_whs_ovyN6cPrTv56"
     other_secret = "polar_whs_other"
     header = "webhook-signature"
@@ -97,7 +98,7 @@ def _as_svix(request: RawRequest) -> RawRequest:
 class TestSvix(SchemeContract):
     """Requests with svix-* headers; sign() writes webhook-* ones, as the standard has it."""
 
-    options = {"scheme": "standard-webhooks"}
+    options: ClassVar[Options] = {"scheme": "standard-webhooks"}
     secret = TestStandardWebhooks.secret
     other_secret = TestStandardWebhooks.other_secret
     header = "svix-signature"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from integration.records import Secret
-from tests.contracts.scheme import NOW, SchemeContract
+from tests.contracts.scheme import NOW, Options, SchemeContract
 
 
 class TestStripe(SchemeContract):
-    options = {"scheme": "stripe"}
+    options: ClassVar[Options] = {"scheme": "stripe"}
     secret = "whsec_test_secret"
     other_secret = "whsec_other"
     header = "stripe-signature"

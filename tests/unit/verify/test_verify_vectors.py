@@ -1,4 +1,4 @@
-"""Frozen requests of real systems, most of them confirmed by the vendor's own code: each gives its verdict."""
+"""Frozen requests of real systems, most confirmed by the vendor's own code: each gives its verdict."""
 
 from __future__ import annotations
 

@@ -1,0 +1,27 @@
+"""Refold: a lead's document is built anew from its stored updates, after some of them changed."""
+
+from __future__ import annotations
+
+from integration.clock import Clock
+from integration.lead.merge import from_json, refold
+from integration.pipeline.bundles import rebuilt
+from integration.store import leads, updates
+from integration.store.engine import Store
+
+BATCH = 200
+
+
+def refold_once(store: Store, clock: Clock) -> int:
+    """Rebuild the documents of some leads that are marked for it; returns how many, 0 when none is left."""
+    with store.read() as connection:
+        if not leads.anything_to_refold(connection):
+            return 0
+    with store.write() as connection:
+        now = clock()
+        rows = leads.lock_for_refold(connection, BATCH)
+        stored = updates.of_leads(connection, rows.keys())
+        states = {
+            id: refold(from_json(row.document), from_json(row.folded), stored[id]) for id, row in rows.items()
+        }
+        leads.save(connection, [rebuilt(row, states[id], now) for id, row in rows.items()], now)
+        return len(rows)

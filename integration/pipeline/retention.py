@@ -1,0 +1,64 @@
+"""Retention: what is old and settled is removed in small steps, after its effect is kept elsewhere.
+
+An update that is removed is first folded into its lead's `folded` state, so the lead can still be rebuilt.
+Events outlive their requests: a late duplicate is still known as one.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from integration.clock import Clock
+from integration.lead.merge import from_json, merge, to_json
+from integration.logs import log_action
+from integration.records import MICROS_PER_SECOND, Micros, Update
+from integration.store import history, leads, updates
+from integration.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+DAY = 24 * 3600 * MICROS_PER_SECOND
+EVENTS_KEPT = 2  # times RETENTION_DAYS: senders retry for days, not for months
+
+
+class Retention:
+    """Prunes a store. Any number may run at once; `step` is short, so it blocks nobody for long."""
+
+    def __init__(self, store: Store, clock: Clock, days: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._period: Micros = days * DAY
+        self._after_id = ""
+
+    def step(self) -> bool:
+        """Prune one batch. True if there may be more to do at once."""
+        before = self._clock() - self._period
+        with self._store.read() as connection:
+            request_ids = history.prunable_requests(connection, before, self._after_id, BATCH)
+        if request_ids:
+            self._prune(request_ids)
+            self._after_id = request_ids[-1]
+            log_action(log, "retention.pruned", "Pruned old requests", requests=len(request_ids))
+            return True
+        self._after_id = ""
+        with self._store.write() as connection:
+            gone = history.delete_old_events(connection, before - (EVENTS_KEPT - 1) * self._period, BATCH)
+            gone += history.delete_old_attempts(connection, before, BATCH)
+        return gone > 0
+
+    def _prune(self, request_ids: list[str]) -> None:
+        with self._store.write() as connection:
+            event_ids = history.events_of_requests(connection, request_ids)
+            rows = leads.lock(connection, history.leads_of_events(connection, event_ids))
+            removed: dict[str, list[Update]] = {id: [] for id in rows}
+            for lead_id, update in updates.of_events(connection, event_ids).values():
+                removed[lead_id].append(update)
+            folded = [
+                replace(row, folded=to_json(merge(from_json(row.folded), removed[id])))
+                for id, row in rows.items()
+            ]
+            leads.save(connection, folded, self._clock())
+            updates.remove(connection, event_ids)
+            history.delete_requests(connection, request_ids)

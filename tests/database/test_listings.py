@@ -1,0 +1,198 @@
+"""Listings: pages of events and requests, newest first, each query by an index, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from integration.clock import first_id_at
+from integration.records import Bundle, Cause, FieldChange, IncomingEvent, Outcome, RawRequest, Update
+from integration.store import inbox, leads, updates
+from integration.store.attempts import Attempt, add_attempts
+from integration.store.engine import Store
+from integration.store.inbox import Arrival, SettledEvent
+from integration.store.listings import (
+    EventState,
+    SourceActivity,
+    events_of_request,
+    find_event,
+    find_request,
+    list_events,
+    list_rejected,
+    source_activity,
+)
+from integration.store.schema import upgrade
+
+START = 1_764_000_000_000_000
+SECOND = 1_000_000
+
+
+def arrival(number: int, source: str = "stripe", *, events: int = 1, reason: str | None = None) -> Arrival:
+    request = RawRequest(
+        source=source, method="POST", url=f"https://hooks.example.com/hooks/{source}", query="",
+        headers={"content-type": "application/json"}, body=b"{}", received_at=START + number * SECOND,
+        client="203.0.113.9",
+    )  # fmt: skip
+    if reason:
+        return Arrival(request, reason=reason, detail=f"Why it was rejected: {reason}.")
+    found = tuple(IncomingEvent(i, f"evt_{number}_{i}", "invoice.paid", START) for i in range(events))
+    return Arrival(request, found)
+
+
+def arrive(store: Store, *arrivals: Arrival) -> list[str]:
+    """Store arrivals; returns the ids of their requests."""
+    with store.write() as connection:
+        return [receipt.id for receipt in inbox.store_arrivals(connection, arrivals)]
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path}/plans.db")
+    upgrade(store)
+    yield store
+    store.dispose()
+
+
+def settle(store: Store, event_id: str, state: str, lead_id: str | None = None) -> None:
+    cause = None if state == "translated" else Cause(f"{state}_code", f"{state} detail", f"{state} cure")
+    with store.write() as connection:
+        event = SettledEvent(event_id, state, "invoice.paid", START, lead_id, cause, "v1")
+        inbox.settle_events(connection, [event], START)
+
+
+def test_events_come_newest_first_a_page_at_a_time(store: Store) -> None:
+    ids = arrive(store, *(arrival(number) for number in range(5)))
+    with store.read() as connection:
+        first = list_events(connection, limit=2)
+        second = list_events(connection, limit=2, before=first[-1].id)
+        third = list_events(connection, limit=2, before=second[-1].id)
+    assert [line.id for line in (*first, *second, *third)] == [f"{id}-0" for id in reversed(ids)]
+    newest = first[0]
+    assert (newest.source, newest.type, newest.state) == ("stripe", "invoice.paid", "received")
+    assert (newest.received_at, newest.occurred_at) == (START + 4 * SECOND, START)
+    assert (newest.dedup_key, newest.lead, newest.cause) == ("evt_4_0", {}, None)
+
+
+def test_events_of_one_source_or_state_only(store: Store) -> None:
+    dead, ignored, waiting = arrive(store, arrival(1), arrival(2, "chargebee"), arrival(3))
+    settle(store, f"{dead}-0", "dead")
+    settle(store, f"{ignored}-0", "ignored")
+    with store.read() as connection:
+        by_source = list_events(connection, limit=9, source="stripe")
+        by_state = {
+            state: [line.id for line in list_events(connection, limit=9, state=state)]
+            for state in ("received", "translated", "ignored", "dead")
+        }
+        (line,) = list_events(connection, limit=9, state="dead", source="stripe")
+    assert [line.id for line in by_source] == [f"{waiting}-0", f"{dead}-0"]
+    assert by_state == {
+        "received": [f"{waiting}-0"],
+        "translated": [],
+        "ignored": [f"{ignored}-0"],
+        "dead": [f"{dead}-0"],
+    }
+    assert line.cause == Cause("dead_code", "dead detail", "dead cure")
+
+
+@pytest.mark.parametrize(
+    ("state", "source", "index"),
+    [
+        pytest.param(None, None, "sqlite_autoindex_events_1", id="all"),
+        pytest.param(None, "stripe", "events_by_source", id="of a source"),
+        pytest.param("received", None, "events_received", id="received"),
+        pytest.param("translated", None, "events_settled", id="translated"),
+        pytest.param("ignored", None, "events_settled", id="ignored"),
+        pytest.param("dead", None, "events_settled", id="dead"),
+    ],
+)
+def test_each_page_goes_down_one_index_and_sorts_nothing(
+    sqlite_store: Store, state: EventState | None, source: str | None, index: str
+) -> None:
+    statements: list[str] = []
+    with sqlite_store.read() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.set_trace_callback(statements.append)
+        list_events(connection, limit=20, state=state, source=source, before=first_id_at(START))
+        driver.set_trace_callback(None)
+        (query,) = [statement for statement in statements if "FROM events" in statement]
+        plan = [str(row[3]) for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
+    assert any(f"INDEX {index} (" in line for line in plan), plan
+    assert not any("TEMP B-TREE" in line or line.startswith("SCAN") for line in plan), plan
+
+
+def test_rejected_requests_with_their_reasons(store: Store) -> None:
+    arrive(
+        store,
+        arrival(1, reason="signature_mismatch"),
+        arrival(2),
+        arrival(3, "chargebee", reason="missing_header"),
+    )
+    with store.read() as connection:
+        lines = list_rejected(connection, limit=9)
+        next_page = list_rejected(connection, limit=9, before=lines[0].id)
+        of_source = list_rejected(connection, limit=9, source="chargebee")
+    assert [(line.source, line.reason) for line in lines] == [
+        ("chargebee", "missing_header"),
+        ("stripe", "signature_mismatch"),
+    ]
+    assert (lines[0].detail, lines[0].client) == ("Why it was rejected: missing_header.", "203.0.113.9")
+    assert next_page == lines[1:]
+    assert of_source == lines[:1]
+
+
+def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(store: Store) -> None:
+    (request_id,) = arrive(store, arrival(1))
+    event_id, lead_id = f"{request_id}-0", "01LEAD"
+    change = FieldChange("plan", "Pro", "latest", "mappings/stripe/mapping.yaml:9", "the plan")
+    settle(store, event_id, "translated", lead_id)
+    with store.write() as connection:
+        leads.create(connection, [lead_id], START)
+        leads.link(connection, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id})
+        updates.put(connection, [(lead_id, Update(event_id, (START, "stripe/evt"), (change,), "v1"))])
+        carried = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Pro"}, [event_id])
+        other = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Basic"}, [f"{request_id}-01"])
+        failed = Outcome("again", 500, Cause("server_error", "HubSpot answered 500", ""))
+        attempts = [(carried, failed), (other, Outcome("done", 200)), (carried, Outcome("done", 200))]
+        add_attempts(
+            connection,
+            [
+                Attempt(bundle, outcome, START + number * SECOND, 1500)
+                for number, (bundle, outcome) in enumerate(attempts)
+            ],
+        )
+    with store.read() as connection:
+        found = find_event(connection, event_id)
+    assert found is not None
+    assert found.line.lead == {"guid": "8a41", "email": "jane@example.com"}
+    assert (found.mapping_version, found.lead_state, found.changes) == ("v1", "clean", (change,))
+    assert [(attempt.status, attempt.outcome, attempt.detail) for attempt in found.attempts] == [
+        (500, "again", "HubSpot answered 500"),
+        (200, "done", None),
+    ]
+    assert found.attempts[0].fields == {"plan": "Pro"}
+    assert found.attempts[0].duration == 1500
+
+
+def test_a_request_whole_and_its_events_in_order(store: Store) -> None:
+    batch, neighbour = arrive(store, arrival(1, events=11), arrival(2))
+    with store.read() as connection:
+        request = find_request(connection, batch)
+        lines = events_of_request(connection, batch)
+        missing = find_request(connection, "01NOTHING"), find_event(connection, "01NOTHING-0")
+    assert request is not None
+    assert (request.body, request.body_size, request.reason) == (b"{}", 2, None)
+    assert request.headers == {"content-type": "application/json"}
+    assert [line.id for line in lines] == [f"{batch}-{position}" for position in range(11)]
+    assert missing == (None, None)
+    assert neighbour not in {line.id.partition("-")[0] for line in lines}
+
+
+def test_what_a_source_sent(store: Store) -> None:
+    arrive(store, arrival(1), arrival(2), arrival(3, reason="signature_mismatch"))
+    with store.read() as connection:
+        assert source_activity(connection, "stripe") == SourceActivity(START + 2 * SECOND, "invoice.paid", 1)
+        assert source_activity(connection, "silent") == SourceActivity(None, None, 0)
