@@ -190,9 +190,11 @@ class Outcome:
 
     `again`: retry later, not before `retry_after` seconds if given. `set_aside`: a person must act.
     `stop`: no delivery at all can work now (the token is refused). `status` is None when no answer came.
+    `used_up_for`: the answer says that the account's budget is used up for so many seconds.
     """
 
     kind: OutcomeKind
     status: int | None = None
     cause: Cause | None = None
     retry_after: float | None = None
+    used_up_for: float | None = None

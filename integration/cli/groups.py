@@ -26,11 +26,11 @@ class LazyGroup(click.Group):
         self._sections = sections
         self._places = {name: place for commands in sections.values() for name, place in commands.items()}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click passes it
         """See `click.Group.list_commands`."""
         return [*self._places]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click passes it
         """See `click.Group.get_command`."""
         place = self._places.get(cmd_name)
         if place is None:

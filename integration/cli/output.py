@@ -79,7 +79,7 @@ def json_time(micros: Micros | None) -> str | None:
 
 
 def shown_lead(identifiers: Mapping[str, str]) -> str:
-    """The identifier that tells a person most about a lead: its guid, id, email, or the first of the others."""
+    """The identifier that tells a person most: the lead's guid, id, email, or the first of the others."""
     for kind in _PREFERRED_IDENTIFIERS:
         if kind in identifiers:
             return identifiers[kind]

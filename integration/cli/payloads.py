@@ -28,26 +28,20 @@ class PayloadFileError(LeadwireError):
     """The payload file cannot be read."""
 
 
-class _HeaderType(click.ParamType):
-    name = "NAME=VALUE"
-
-    def convert(
-        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        name, separator, content = value.partition("=")
-        if not name or not separator:
-            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
-        return name.lower(), content
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not name or not separator:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name.lower(), value
 
 
 header_option = click.option(
     "--header",
     "headers",
-    type=_HeaderType(),
+    type=_header,
     multiple=True,
-    help="A header that the source sends; repeatable.",
+    metavar="NAME=VALUE",
+    help="A header that the source sends; may be given several times.",
 )
 
 

@@ -71,25 +71,23 @@ def worker() -> None:
     store.dispose()
 
 
-class _RateLimitType(click.ParamType):
-    name = "requests/seconds"
-
-    def convert(
-        self, value: str | RateLimit, param: click.Parameter | None, ctx: click.Context | None
-    ) -> RateLimit:
-        if isinstance(value, RateLimit):
-            return value
-        try:
-            return parse_rate_limit(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def _rate_limit(text: str) -> RateLimit:
+    try:
+        return parse_rate_limit(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command()
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one."
 )
-@click.option("--rate-limit", type=_RateLimitType(), help="Answer 429 above this, as 100/10 (in seconds).")
+@click.option(
+    "--rate-limit",
+    type=_rate_limit,
+    metavar="REQUESTS/SECONDS",
+    help="Answer 429 above this, as 100/10 (in seconds).",
+)
 def sandbox(port: int, rate_limit: RateLimit | None) -> None:
     """Run a stand-in HubSpot on this machine.
 

@@ -26,6 +26,8 @@ MAX_RETRY_AFTER = 24 * 60 * 60.0
 # https://developers.hubspot.com/docs/api-reference/error-handling (2026-11-23).
 _LOCKED = 423
 _LOCK_SECONDS = 2.0
+_INTERVAL_SECONDS = 10.0
+_DAILY_LIMIT_SECONDS = 3600.0  # then asked again: one request an hour finds out when the day is over
 _AGAIN = frozenset({408, 425, _LOCKED, 429, 477})
 
 
@@ -38,15 +40,29 @@ def classify(status: int | None, headers: Mapping[str, str], detail: str, at: Mi
     if status is None:
         return Outcome("again", cause=_unreachable(detail))
     if 200 <= status < 300:
-        return Outcome("done", status)
+        return Outcome("done", status, used_up_for=used_up_for(headers))
     said = f"HubSpot answered {status}" + (f": {detail}" if detail else "")
     if status in (401, 403):
         return Outcome("stop", status, _token_refused(said))
     if status == 404:
         return Outcome("set_aside", status, _lead_not_found(said))
     if status in _AGAIN or status >= 500:
-        return Outcome("again", status, _busy(status, said), _wait(status, headers, at))
+        return Outcome("again", status, _busy(status, said), _wait(status, headers, at, said))
     return Outcome("set_aside", status, _refused(said))
+
+
+def used_up_for(headers: Mapping[str, str]) -> float | None:
+    """How many seconds no request should be made, if HubSpot's headers say that none is left.
+
+    The headers are those of https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines
+    (2026-11-23); the day ends at midnight in the account's time zone, which they do not tell.
+    """
+    if headers.get("X-HubSpot-RateLimit-Daily-Remaining") == "0":
+        return _DAILY_LIMIT_SECONDS
+    if headers.get("X-HubSpot-RateLimit-Remaining") != "0":
+        return None
+    interval = headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "")
+    return int(interval) / 1000 if re.fullmatch(r"[0-9]{1,7}", interval) else _INTERVAL_SECONDS
 
 
 def read_retry_after(value: str | None, at: Micros) -> float | None:
@@ -64,8 +80,10 @@ def read_retry_after(value: str | None, at: Micros) -> float | None:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
-def _wait(status: int, headers: Mapping[str, str], at: Micros) -> float | None:
+def _wait(status: int, headers: Mapping[str, str], at: Micros, said: str) -> float | None:
     asked = read_retry_after(headers.get("Retry-After"), at)
+    if status == 429 and asked is None:
+        return _DAILY_LIMIT_SECONDS if "daily limit" in said else used_up_for(headers)
     return max(asked or 0.0, _LOCK_SECONDS) if status == _LOCKED else asked
 
 

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -15,9 +15,9 @@ from integration import metrics
 from integration.clock import Clock
 from integration.errors import LeadwireError
 from integration.hubspot import Destination
-from integration.lead.merge import LeadState, confirm, from_json, pending, to_json
 from integration.logs import log_action
-from integration.records import MICROS_PER_SECOND, Bundle, Cause, Micros, Outcome
+from integration.pipeline.settling import bundle_of, clean, ended, next_pause, pauses_all, settled_row
+from integration.records import MICROS_PER_SECOND, Bundle, Cause, Micros
 from integration.settings import RateLimit
 from integration.store import attempts, budget, leads
 from integration.store.attempts import Attempt
@@ -29,11 +29,6 @@ log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 10
 LONGEST_REQUEST_SECONDS = 60
-FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 3600.0
-GIVE_UP_SECONDS = 3 * 24 * 3600
-FIRST_PAUSE_SECONDS = 5.0
-LONGEST_PAUSE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +70,7 @@ class Deliverer:
         self._concurrency = concurrency
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="deliver")
-        self._settle: GroupCommit[tuple[Job, Attempt], None] = GroupCommit(
+        self._settle: GroupCommit[tuple[Job, Attempt], LeadRow | None] = GroupCommit(
             store, self._settle_in, name="settle"
         )
         with store.write() as connection:
@@ -134,7 +129,7 @@ class Deliverer:
         )
         known = leads.identifiers_of(connection, [row.id for row in rows])
         bundles = [(row, bundle_of(row, known[row.id])) for row in rows]
-        leads.save(connection, [_clean(row) for row, bundle in bundles if not bundle.fields], now)
+        leads.save(connection, [clean(row) for row, bundle in bundles if not bundle.fields], now)
         to_send = [(row, bundle) for row, bundle in bundles if bundle.fields]
         jobs = tuple(Job(row, bundle, slot) for (row, bundle), slot in zip(to_send, slots, strict=False))
         budget.occupy(connection, [job.slot for job in jobs], [self._free_after_crash(now)] * len(jobs))
@@ -151,135 +146,62 @@ class Deliverer:
         metrics.ATTEMPT_SECONDS.observe(duration)
         attempt = Attempt(job.bundle, outcome, started_at, int(duration * MICROS_PER_SECOND))
         try:
-            self._settle.submit((job, attempt))
+            row = self._settle.submit((job, attempt))
         except LeadwireError as error:
             # The lease runs out and the bundle is sent again: twice is harmless, never is not.
             log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=job.row.id)
-        _report(job, outcome, duration, self._clock())
+        else:
+            _report(job, attempt, row, self._clock())
 
-    def _settle_in(self, connection: Connection, done: Sequence[tuple[Job, Attempt]]) -> list[None]:
+    def _settle_in(self, connection: Connection, done: Sequence[tuple[Job, Attempt]]) -> list[LeadRow | None]:
+        """The leads as they are after these attempts; None for one whose lease ran out meanwhile."""
         now = self._clock()
         held = leads.still_leased(connection, self._worker, [job.row.id for job, _ in done])
-        rows = [
-            settled_row(held[job.row.id], attempt, now, self._jitter.random())
+        rows = {
+            job.row.id: settled_row(held[job.row.id], attempt, now, self._jitter.random())
             for job, attempt in done
             if job.row.id in held
-        ]
-        leads.save(connection, rows, now)
+        }
+        leads.save(connection, list(rows.values()), now)
         attempts.add_attempts(connection, [attempt for _, attempt in done])
         free_at = now + int(self._rate_limit.seconds * MICROS_PER_SECOND)
         budget.occupy(connection, [job.slot for job, _ in done], [free_at] * len(done))
-        self._pause_or_resume(connection, [attempt.outcome for _, attempt in done], now)
-        return [None] * len(done)
+        self._pause_or_resume(connection, [attempt for _, attempt in done], now)
+        return [rows.get(job.row.id) for job, _ in done]
 
-    def _pause_or_resume(self, connection: Connection, outcomes: Sequence[Outcome], now: Micros) -> None:
-        stopping = next((outcome for outcome in outcomes if pauses_all(outcome)), None)
-        if stopping is None:
-            if any(outcome.kind == "done" for outcome in outcomes):
-                budget.resume(connection)
-            return
+    def _pause_or_resume(self, connection: Connection, done: Sequence[Attempt], now: Micros) -> None:
         before = budget.current_pause(connection)
-        if before.until <= now:
+        stopping = next((attempt.outcome for attempt in done if pauses_all(attempt.outcome)), None)
+        if stopping is not None and before.until <= now:
             budget.pause(connection, next_pause(before.pauses, stopping, now))
+        elif stopping is None and ended(before, done):
+            budget.resume(connection)
+        used_up_for = max(attempt.outcome.used_up_for or 0.0 for attempt in done)
+        if used_up_for:
+            until = now + int(used_up_for * MICROS_PER_SECOND)
+            budget.pause(connection, budget.Pause(until, 0, "HubSpot says that its limit is used up"))
 
 
-def bundle_of(row: LeadRow, identifiers: dict[str, str]) -> Bundle:
-    """All that HubSpot does not have yet of this lead."""
-    state = from_json(row.document)
-    fields = pending(state)
-    return Bundle(row.id, identifiers, fields, sorted({state[name].event_id for name in fields}))
-
-
-def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> LeadRow:
-    """The lead after an attempt: clean, due later, or dead. `jitter` is a random number from 0 to 1.
-
-    `row` is as it is now: changes that came while the request was on its way are in it, and stay unsent.
-    """
+def _report(job: Job, attempt: Attempt, row: LeadRow | None, now: Micros) -> None:
     outcome = attempt.outcome
-    if outcome.kind == "done":
-        return _delivered(row, confirm(from_json(row.document), attempt.bundle.fields), now)
-    failing_since = row.failing_since or now
-    if outcome.kind == "again" and now - failing_since > GIVE_UP_SECONDS * MICROS_PER_SECOND:
-        outcome = replace(outcome, kind="set_aside", cause=_gave_up(outcome))
-    if outcome.kind == "set_aside":
-        return replace(row, state="dead", due_at=None, failing_since=failing_since, cause=outcome.cause)
-    if pauses_all(outcome):
-        return replace(row, state="due", due_at=now)  # no fault of this lead: it keeps its place
-    delay = retry_delay(row.attempts, outcome.retry_after, jitter)
-    return replace(
-        row, state="due", due_at=now + delay, attempts=row.attempts + 1, failing_since=failing_since,
-        cause=outcome.cause,
-    )  # fmt: skip
-
-
-def pauses_all(outcome: Outcome) -> bool:
-    """Whether this says that no request can work now, whichever lead it is for."""
-    return outcome.kind == "stop" or outcome.status == 429
-
-
-def next_pause(pauses: int, outcome: Outcome, now: Micros) -> budget.Pause:
-    """The pause that follows `pauses` pauses in a row."""
-    seconds = outcome.retry_after
-    if seconds is None:
-        seconds = min(FIRST_PAUSE_SECONDS * 2**pauses, LONGEST_PAUSE_SECONDS)
-    detail = outcome.cause.detail if outcome.cause else ""
-    return budget.Pause(now + int(seconds * MICROS_PER_SECOND), pauses + 1, detail)
-
-
-def retry_delay(attempts_before: int, retry_after: float | None, jitter: float) -> Micros:
-    """Exponential with full jitter on the upper half, never sooner than HubSpot asks for."""
-    longest = min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts_before, 30), LONGEST_RETRY_SECONDS)
-    seconds = max(longest * (0.5 + jitter / 2), retry_after or 0.0)
-    return int(seconds * MICROS_PER_SECOND)
-
-
-def _delivered(row: LeadRow, state: LeadState, now: Micros) -> LeadRow:
-    clean = _clean(replace(row, document=to_json(state)))
-    if not pending(state):
-        return clean
-    return replace(clean, state="due", due_at=now, waiting_since=now)
-
-
-def _clean(row: LeadRow) -> LeadRow:
-    return replace(
-        row, state="clean", due_at=None, waiting_since=None, attempts=0, failing_since=None, cause=None
-    )  # fmt: skip
-
-
-def _gave_up(outcome: Outcome) -> Cause:
-    last = outcome.cause.detail if outcome.cause else "no answer"
-    return Cause(
-        "gave_up",
-        f"HubSpot could not be reached for this lead in {GIVE_UP_SECONDS // 86400} days. Last: {last}",
-        "When HubSpot works again, run `leadwire dead retry --cause gave_up`.",
-    )
-
-
-def _report(job: Job, outcome: Outcome, duration: float, now: Micros) -> None:
     facts: dict[str, object] = {
         "lead": job.row.id,
         "ids": sorted({event.partition("-")[0] for event in job.bundle.event_ids}),
         "status": outcome.status,
         "fields": len(job.bundle.fields),
-        "ms": round(duration * 1000),
+        "ms": round(attempt.duration / 1000),
     }
-    cause = outcome.cause or Cause("", "", "")
     if outcome.kind == "done":
         if job.row.waiting_since is not None:
             metrics.LAG_SECONDS.observe((now - job.row.waiting_since) / MICROS_PER_SECOND)
         log_action(log, "lead.delivered", "Delivered", **facts)
-    elif outcome.kind == "again":
-        log_action(log, "lead.retry", cause.detail, logging.WARNING, cause=cause.code, **facts)
-    elif outcome.kind == "stop":
-        log_action(
-            log,
-            "delivery.paused",
-            cause.detail,
-            logging.ERROR,
-            cause=cause.code,
-            cure=cause.cure,
-            **facts,
-        )
-    else:
+        return
+    cause = (row.cause if row is not None else None) or outcome.cause or Cause("unknown", "", "")
+    facts |= {"cause": cause.code, "cure": cause.cure}
+    if row is not None and row.state == "dead":
         metrics.DEAD.labels(cause.code).inc()
-        log_action(log, "lead.dead", cause.detail, logging.ERROR, cause=cause.code, cure=cause.cure, **facts)
+        log_action(log, "lead.dead", cause.detail, logging.ERROR, **facts)
+    elif pauses_all(outcome):
+        log_action(log, "delivery.paused", cause.detail, logging.ERROR, **facts)
+    else:
+        log_action(log, "lead.retry", cause.detail, logging.WARNING, **facts)

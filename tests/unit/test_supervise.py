@@ -75,7 +75,7 @@ def test_a_program_that_ends_is_started_again_after_a_pause_that_the_log_tells(
 
 def test_a_program_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "GRACE_SECONDS", 0.2)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     supervisor = Supervisor([program("deaf", deaf)], os.environ)
     thread = started(supervisor)
     wait_for(lambda: supervisor._running)

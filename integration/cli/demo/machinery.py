@@ -66,11 +66,11 @@ class System:
 
 
 def demo_environment(directory: Path, web_port: int, hubspot_port: int) -> dict[str, str]:
-    """The environment of the demo's processes: that of this one, without its settings, with the demo's own."""
+    """The environment of the demo's processes: this one's, but with the demo's settings."""
     ours = {name for setting in SETTINGS for name in (setting.name, f"{setting.name}_FILE")}
-    kept = ours - {"MAPPINGS_DIR"} | {"PROMETHEUS_MULTIPROC_DIR"}
+    dropped = ours - {"MAPPINGS_DIR"} | {"PROMETHEUS_MULTIPROC_DIR"}
     return {
-        **{name: value for name, value in os.environ.items() if name not in kept},
+        **{name: value for name, value in os.environ.items() if name not in dropped},
         "DATABASE_URL": f"sqlite:///{directory / 'demo.db'}",
         "HUBSPOT_BASE_URL": f"http://127.0.0.1:{hubspot_port}",
         "HUBSPOT_ACCESS_TOKEN": secrets.token_urlsafe(24),
@@ -106,7 +106,7 @@ def running_system(directory: Path, environment: Mapping[str, str]) -> Iterator[
 
 @contextmanager
 def _process(command: list[str], environment: Mapping[str, str], output: int) -> Iterator[None]:
-    # A process group of its own: Ctrl-C in a terminal must reach this process alone, which then ends the others.
+    # A process group of its own: Ctrl-C in a terminal must reach this process alone; it then ends the others.
     process = subprocess.Popen(  # noqa: S603 - our own commands
         [sys.executable, "-m", "integration", *command], env=environment, stdout=output, stderr=output,
         process_group=0,

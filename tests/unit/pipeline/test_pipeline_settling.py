@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from integration.lead.merge import from_json, merge, pending, to_json
-from integration.pipeline.deliver import (
+from integration.pipeline.settling import (
     GIVE_UP_SECONDS,
     LONGEST_RETRY_SECONDS,
     bundle_of,
+    ended,
     next_pause,
     retry_delay,
     settled_row,
@@ -27,6 +28,7 @@ from integration.records import (
     Wire,
 )
 from integration.store.attempts import Attempt
+from integration.store.budget import Pause
 from integration.store.leads import LeadRow
 
 NOW = 1_800_000_000 * MICROS_PER_SECOND
@@ -98,7 +100,7 @@ def test_after_three_days_of_failures_it_is_set_aside_with_the_last_cause() -> N
 
 def test_a_refused_lead_is_set_aside_with_its_cause() -> None:
     after = settled_row(
-        leased(update("e1", 10, city="B")), attempt({"city": "B"}, "set_aside", 404), NOW, 0.5
+        leased(update("e1", 10, city="B")), attempt({"city": "B"}, "set_aside", 400), NOW, 0.5
     )
 
     assert (after.state, after.due_at, after.cause) == (
@@ -115,6 +117,18 @@ def test_what_concerns_the_account_costs_the_lead_nothing(kind: OutcomeKind, sta
     after = settled_row(row, attempt({"city": "B"}, kind, status), NOW, 0.5)
 
     assert (after.state, after.due_at, after.attempts) == ("due", NOW, 2)
+
+
+def test_a_lead_that_is_not_there_yet_is_looked_for_slowly_for_a_day_and_then_set_aside() -> None:
+    row, missing = leased(update("e1", 10, city="B")), attempt({"city": "B"}, "set_aside", 404)
+
+    first = settled_row(row, missing, NOW, 1.0)
+    later = settled_row(replace(first, attempts=20), missing, NOW + 3600 * SECOND, 1.0)
+    last = settled_row(first, missing, NOW + 25 * 3600 * SECOND, 1.0)
+
+    assert (first.state, first.due_at, first.cause) == ("due", NOW + 60 * SECOND, missing.outcome.cause)
+    assert later.due_at == NOW + 7200 * SECOND
+    assert (last.state, last.cause) == ("dead", missing.outcome.cause)
 
 
 def test_pauses_grow_and_follow_retry_after() -> None:
@@ -148,3 +162,11 @@ def test_a_bundle_holds_only_what_hubspot_does_not_have_and_names_its_events() -
     bundle = bundle_of(row, {"guid": "8a41"})
 
     assert bundle == Bundle("lead-1", {"guid": "8a41"}, {"plan": "Max"}, ["01B-0"])
+
+
+def test_only_an_attempt_that_began_after_a_pause_ends_it() -> None:
+    pause = Pause(NOW + SECOND, 1, "token refused")
+    before, after = attempt({}, "done", 200), replace(attempt({}, "done", 200), started_at=NOW + SECOND)
+
+    assert ended(pause, [before]) is False
+    assert ended(pause, [before, after]) is True
