@@ -115,7 +115,7 @@ def _text(body: bytes) -> str:
         _refuse(f"The body is not UTF-8: byte 0x{body[error.start]:02x} at position {error.start}.")
     text = text.removeprefix("\ufeff")
     if not text or text.isspace():
-        _refuse("The body is empty: a JSON object is expected.")
+        _refuse("The body is empty: a JSON object or form fields are expected.")
     return text
 
 

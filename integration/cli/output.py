@@ -31,10 +31,10 @@ json_option: Callable[..., Any] = click.option(
 )
 
 
-def console() -> Console:
-    """Where tables go. Colour only on a terminal (and not with NO_COLOR)."""
+def console(width: int = _WIDE) -> Console:
+    """Where tables go. Colour only on a terminal (and not with NO_COLOR); `width` counts elsewhere."""
     terminal = sys.stdout.isatty()
-    return Console(file=sys.stdout, highlight=False, emoji=False, width=None if terminal else _WIDE)
+    return Console(file=sys.stdout, highlight=False, emoji=False, width=None if terminal else width)
 
 
 def print_json(content: object) -> None:

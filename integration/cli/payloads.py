@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -59,6 +60,20 @@ def usable_source(configuration: Configuration, name: str) -> Source:
     if isinstance(source, BrokenSource):
         raise BrokenMappingError("\n".join(str(problem) for problem in source.problems))
     return source
+
+
+def set_path(payload: dict[str, Any], path: str, value: object) -> None:
+    """Set the value at a dotted path of a decoded payload; objects on the way are made where missing.
+
+    Raises PayloadFileError where the path leads through something else.
+    """
+    *parents, last = path.split(".")
+    node: Any = payload
+    for key in parents:
+        node = node.setdefault(key, {}) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
+        raise PayloadFileError(f"{path}: the payload has no object there")
+    node[last] = value
 
 
 def request_from_file(source: Source, file: Path, headers: Mapping[str, str], url: str) -> RawRequest:

@@ -85,8 +85,8 @@ def _rate_limit(text: str) -> RateLimit:
 @click.option(
     "--rate-limit",
     type=_rate_limit,
-    metavar="REQUESTS/SECONDS",
-    help="Answer 429 above this, as 100/10 (in seconds).",
+    metavar="N/SECONDS",
+    help="Answer 429 above this, as 100/10.",
 )
 def sandbox(port: int, rate_limit: RateLimit | None) -> None:
     """Run a stand-in HubSpot on this machine.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,7 +11,14 @@ import click
 import requests
 
 from integration.cli.output import printable
-from integration.cli.payloads import header_option, read_configuration, request_from_file, usable_source
+from integration.cli.payloads import (
+    PayloadFileError,
+    header_option,
+    read_configuration,
+    request_from_file,
+    set_path,
+    usable_source,
+)
 from integration.clock import now
 from integration.errors import LeadwireError, SettingError
 from integration.pipeline.sources import Source
@@ -23,12 +32,30 @@ class UnreachableError(LeadwireError):
     """Nobody answered at the address."""
 
 
+def _assignment(text: str) -> tuple[str, object]:
+    path, separator, value = text.partition("=")
+    if not path or not separator:
+        raise click.BadParameter(f"{text!r} is not PATH=VALUE")
+    try:
+        return path, json.loads(value)
+    except ValueError:
+        return path, value
+
+
 @click.command()
 @click.argument("source")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--url", help="Where to; default: http://127.0.0.1:$PORT/hooks/SOURCE.")
 @click.option(
     "--secret-setting", metavar="NAME", help="Sign with this setting of the source; default: the first set."
+)
+@click.option(
+    "--set",
+    "values",
+    type=_assignment,
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change a value of a JSON payload, as `id=evt_2`; may be given several times.",
 )
 @header_option
 @click.pass_context
@@ -39,24 +66,37 @@ def send(
     file: Path,
     url: str | None,
     secret_setting: str | None,
+    values: tuple[tuple[str, object], ...],
     headers: tuple[tuple[str, str], ...],
 ) -> None:
     """Sign the payload in FILE as SOURCE would, and POST it.
 
-    Prints the answer; exit code 1 unless it is 2xx. A payload that was sent before is a duplicate: change
-    its event id to send it anew.
+    Prints the answer; exit code 1 unless it is 2xx. A payload that was sent before is a duplicate: give
+    it another event id, as `--set id=evt_2`.
     """
     settings = Settings.read()
     found = usable_source(read_configuration(settings), source)
     target = url or f"http://127.0.0.1:{settings.port}/hooks/{found.name}"
     signed_url = target if url or not settings.public_url else f"{settings.public_url}/hooks/{found.name}"
     request = request_from_file(found, file, dict(headers), signed_url)
-    signed = found.scheme.sign(request, _secret(found, secret_setting), now())
+    signed = found.scheme.sign(_changed(request, file, values), _secret(found, secret_setting), now())
     answer = _post(signed, target)
     click.echo(f"{answer.status_code} {answer.reason}")
     if answer.text:
         click.echo(printable(answer.text))
     context.exit(0 if 200 <= answer.status_code < 300 else 1)
+
+
+def _changed(request: RawRequest, file: Path, values: tuple[tuple[str, object], ...]) -> RawRequest:
+    if not values:
+        return request
+    try:
+        payload = json.loads(request.body)
+    except ValueError as error:
+        raise PayloadFileError(f"{file}: is not JSON, so --set cannot change it") from error
+    for path, value in values:
+        set_path(payload, path, value)
+    return replace(request, body=json.dumps(payload, ensure_ascii=False).encode())
 
 
 def _secret(source: Source, name: str | None) -> Secret:

@@ -110,9 +110,9 @@ class Replay:
             return None
 
     def _replace(self, items: Sequence[SettledEvent]) -> int:
-        translated = translate_events(
-            self._sources.current, [item.event for item in items], self._max_body_bytes
-        )
+        events = [item.event for item in items]
+        configuration = self._sources.ready_for({event.source for event in events})
+        translated = translate_events(configuration, events, self._max_body_bytes)
         pairs = list(zip(items, translated, strict=True))
         with self._store.write() as connection:
             return self._replace_in(connection, pairs, self._clock())

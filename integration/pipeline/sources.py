@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,19 @@ class Sources:
     def get(self, name: str) -> Source | BrokenSource | None:
         """The source of this name, if there is one."""
         return self.current.sources.get(name)
+
+    def ready_for(self, names: Collection[str]) -> Configuration:
+        """The configuration to translate events of these sources by.
+
+        Another process may have seen a mended mapping a moment earlier than this one: before an event is set
+        aside for want of a mapping, the files are looked at anew.
+        """
+        configuration = self.current
+        if all(isinstance(configuration.sources.get(name), Source) for name in names):
+            return configuration
+        with self._lock:
+            self._refresh()
+        return self._configuration
 
     def _refresh(self) -> None:
         fingerprint = self._look()

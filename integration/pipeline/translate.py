@@ -85,7 +85,7 @@ class Translator:
         claimed = self._claim()
         if not claimed:
             return 0
-        configuration = self._sources.current
+        configuration = self._sources.ready_for({event.source for event in claimed})
         translated = translate_events(configuration, claimed, self._max_body_bytes)
         self._settle(translated)
         return len(claimed)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import psycopg
-from psycopg.pq import ConnStatus
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
@@ -196,11 +195,10 @@ def _refuse_closed(
 ) -> None:
     """A server that closed an idle connection (by a restart) has said so on its socket: no need to ask it."""
     try:
-        connection.pgconn.consume_input()
+        connection.pgconn.consume_input()  # its last words, if any
+        connection.pgconn.consume_input()  # and the end
     except psycopg.OperationalError as error:
         raise InvalidatePoolError("the server closed the connection") from error
-    if connection.pgconn.status != ConnStatus.OK:
-        raise InvalidatePoolError("the server closed the connection")
 
 
 @contextmanager

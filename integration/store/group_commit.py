@@ -66,7 +66,7 @@ class GroupCommit(Generic[Item, Result]):
         seconds (it may then still be committed later: senders retry, and duplicates have one effect).
         """
         if self._stopping:
-            raise StoreUnavailableError("This process is stopping and stores nothing more.")
+            raise _stopped()
         waiting: _Waiting[Item, Result] = _Waiting(item)
         self._queue.append(waiting)
         self._wake.set()
@@ -91,8 +91,11 @@ class GroupCommit(Generic[Item, Result]):
                     self._let_it_gather()
                     for waiting in self._run_blocking(self._commit_queue):
                         waiting.done.release()
-        finally:
+        finally:  # also if the writer dies of something unheard of: those who wait are told, those to come too
             self._stopping = True
+            for waiting in self._queue:
+                waiting.error = _stopped()
+                waiting.done.release()
 
     def _let_it_gather(self) -> None:
         """Return once the queue has stopped growing: those about to submit get in first."""
@@ -142,6 +145,10 @@ class GroupCommit(Generic[Item, Result]):
             self._isolate(group, error)
         else:
             _succeed(group, results)
+
+
+def _stopped() -> StoreUnavailableError:
+    return StoreUnavailableError("This process is stopping and stores nothing more.")
 
 
 def _succeed(group: Sequence[_Waiting[Item, Result]], results: Sequence[Result]) -> None:

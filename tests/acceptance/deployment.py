@@ -57,11 +57,17 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def sign(body: bytes) -> str:
+    """The header that the shop would send now."""
+    timestamp = str(int(time.time()))
+    digest = hmac.new(SECRET.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
 def signed(payload: Mapping[str, object]) -> tuple[bytes, dict[str, str]]:
     """The body and headers that the shop would send now."""
-    body, timestamp = json.dumps(payload).encode(), str(int(time.time()))
-    digest = hmac.new(SECRET.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
-    return body, {"Content-Type": "application/json", "Stripe-Signature": f"t={timestamp},v1={digest}"}
+    body = json.dumps(payload).encode()
+    return body, {"Content-Type": "application/json", "Stripe-Signature": sign(body)}
 
 
 class Deployment:

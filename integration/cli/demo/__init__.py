@@ -24,6 +24,7 @@ from integration.records import MICROS_PER_SECOND, Secret
 from integration.settings import Settings
 
 _HOUR = 3600
+_WIDTH = 110
 
 
 @click.command()
@@ -36,7 +37,7 @@ def demo(context: click.Context, *, as_json: bool) -> None:
     HTTP, and checks what arrived. Exit code 1 if anything is missing.
     """
     started = time.monotonic()
-    out = console()
+    out = console(_WIDTH)
     with tempfile.TemporaryDirectory(prefix="leadwire-demo-") as directory:
         performed = _perform(Path(directory), out, quiet=as_json)
     missing = [step for step in performed if step.failures]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from integration.cli.payloads import set_path
+
 Outcome = Literal["update", "duplicate", "ignored", "dead", "refused"]
 
 JANE = "8a4178ae2c1b4f3d9e5a6b7c8d9e0f01"
@@ -38,7 +40,7 @@ class Delivery:
         """The recorded payload with the changes."""
         payload: dict[str, Any] = copy.deepcopy(dict(recorded))
         for path, value in {_GUID_PATHS[self.source]: self.guid, **self.changes}.items():
-            _set(payload, path.split("."), value)
+            set_path(payload, path, value)
         return payload
 
 
@@ -66,9 +68,9 @@ def story(start: int) -> tuple[Step, ...]:
         Step("A paid invoice closes the lead", (paid,), "update"),
         Step("The same delivery again, as senders do: it counts once", (paid,), "duplicate"),
         Step("The next payment fails", (failed,), "update"),
-        Step("A payment from before that arrives late: it changes only what is older", (late,), "update"),
-        Step("Two events of another lead at once become one request", (payment, cancelled), "update"),
-        Step("A value that cannot be: set aside with its cause, the rest goes on", (bad,), "dead"),
+        Step("An older payment arrives late: what is newer stays", (late,), "update"),
+        Step("Two events of a lead at once become one request", (payment, cancelled), "update"),
+        Step("A value that cannot be: set aside with its cause", (bad,), "dead"),
         Step("An event that no rule is for", (unknown,), "ignored"),
         Step("A forged request: the signature does not match", (forged,), "refused"),
     )
@@ -85,9 +87,3 @@ def _chargebee(type: str, id: str, at: int, changes: Mapping[str, Any] | None = 
     if type == "payment_succeeded":
         always["content.transaction.date"] = at
     return Delivery("chargebee", f"{type}.json", OMAR, {**always, **(changes or {})})
-
-
-def _set(payload: dict[str, Any], path: list[str], value: Any) -> None:
-    for key in path[:-1]:
-        payload = payload.setdefault(key, {})
-    payload[path[-1]] = value

@@ -263,8 +263,10 @@ TIMED = "{timestamp}.{body}"
         ({"template": "{url}"}, "template: it must hold {body}: an unsigned body could be anyone's"),
         (
             {"template": "{time}{body}"},
-            "template: '{time}' is no placeholder: use {timestamp}, {id}, {url}, {url_hubspot}, {method},"
-            " {body}, {secret}, and text between them",
+            (
+                "template: '{time}' is no placeholder: use {timestamp}, {id}, {url}, {url_hubspot}, {method},"
+                " {body}, {secret}, and text between them"
+            ),
         ),
         (
             {"template": TIMED},
@@ -272,7 +274,10 @@ TIMED = "{timestamp}.{body}"
         ),
         (
             {"timestamp": {"header": "X-Time"}},
-            "template: it must hold {timestamp}, because of `timestamp: {header: ...}` or a timestamp in `list`",
+            (
+                "template: it must hold {timestamp}, because of `timestamp: {header: ...}` or a timestamp"
+                " in `list`"
+            ),
         ),
         ({"template": "{id}{body}"}, "template: {id} needs `id_header`"),
         ({"id_header": "X-Id"}, "template: it must hold {id}, because of `id_header`"),
