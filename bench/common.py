@@ -64,7 +64,7 @@ class Gunicorn:
         for _ in range(200):
             try:
                 requests.get(self._url, timeout=1)
-            except requests.ConnectionError:
+            except requests.RequestException:
                 time.sleep(0.05)
             else:
                 return self

@@ -17,6 +17,7 @@ from integration.pipeline.refold import refold_once
 from integration.pipeline.retention import Retention
 from integration.pipeline.sources import Sources
 from integration.pipeline.translate import Translator
+from integration.process import spare_the_collector
 from integration.records import MICROS_PER_SECOND
 from integration.settings import Settings
 from integration.store.engine import Store
@@ -64,6 +65,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop` is called."""
+        spare_the_collector()
         log_action(log, "worker.started", "Worker started")
         threads = [
             threading.Thread(target=self._repeat, args=(step,), name=step.__name__.strip("_"))

@@ -17,15 +17,21 @@ from integration.store.schema import require_current
 
 
 @contextmanager
-def reading(settings: Settings) -> Iterator[Connection]:
-    """A connection to read with. Raises SchemaBehindError, StoreUnavailableError."""
+def opened(settings: Settings) -> Iterator[Store]:
+    """The store. Raises SchemaBehindError, StoreUnavailableError."""
     store = Store(settings.database_url)
     try:
         require_current(store)
-        with store.read() as connection:
-            yield connection
+        yield store
     finally:
         store.dispose()
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Connection]:
+    """A connection to read with. Raises SchemaBehindError, StoreUnavailableError."""
+    with opened(settings) as store, store.read() as connection:
+        yield connection
 
 
 def line_as_json(line: EventLine | RejectedLine) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -90,12 +90,23 @@ class Catalogue:
 
         Its detail holds each one's name, value (shortened), place in the mapping, and what was expected.
         """
+        if all(self._is_plainly_valid(change) for change in changes):
+            return None
         valid = self._validator.is_valid({change.field: change.value for change in changes})
         if valid and not any(_write_problem(change) for change in changes):
             return None
         found = [problem for change in changes if (problem := self._problem(change))]
         cures = dict.fromkeys(cure for _, cure in found)
         return Cause("invalid_field", "; ".join(detail for detail, _ in found), "; ".join(cures))
+
+    def _is_plainly_valid(self, change: FieldChange) -> bool:
+        """Whether a change is of the common kind that the schema is sure to accept.
+
+        It spares most updates the schema validator, which took a quarter of a translation's time. A test
+        holds that the schema accepts whatever this accepts; what it does not, the schema judges.
+        """
+        field = self.fields.get(change.field)
+        return field is not None and change.write in _PLAIN_WRITES and _PLAIN[field.type](change.value)
 
     def _problem(self, change: FieldChange) -> tuple[str, str] | None:
         """What is wrong with one change, and the cure."""
@@ -141,6 +152,35 @@ def _write_problem(change: FieldChange) -> str | None:
 
 def _is_finite_number(checker: object, value: object) -> bool:  # noqa: ARG001 - jsonschema passes its checker
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_plain_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _PLAIN_LENGTH and value.isascii() and "\x00" not in value
+
+
+def _is_plain_integer(value: object) -> bool:
+    return type(value) is int and -_PLAIN_NUMBER < value < _PLAIN_NUMBER
+
+
+def _is_plain_decimal(value: object) -> bool:
+    return type(value) in (int, float) and -_PLAIN_NUMBER < value < _PLAIN_NUMBER  # type: ignore[operator]
+
+
+def _is_plain_time(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _PLAIN_TIME_DIGITS and value.isascii() and value.isdigit()
+
+
+_PLAIN_WRITES = ("latest", "earliest")
+_PLAIN_LENGTH = 1000
+_PLAIN_NUMBER = 2**53
+_PLAIN_TIME_DIGITS = 13
+_PLAIN: Mapping[FieldType, Callable[[object], bool]] = {
+    "text": _is_plain_text,
+    "integer": _is_plain_integer,
+    "decimal": _is_plain_decimal,
+    "boolean": lambda value: isinstance(value, bool),
+    "time": _is_plain_time,
+}
 
 
 # JSON has no NaN and no infinity, Python's floats do.

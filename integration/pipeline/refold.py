@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from integration.clock import Clock
-from integration.lead.merge import from_json, refold
+from integration.lead.merge import LeadState, from_json, refold
 from integration.pipeline.bundles import rebuilt
+from integration.records import Update
 from integration.store import leads, updates
 from integration.store.engine import Store
+from integration.store.leads import LeadRow
+from integration.store.wakeup import announce
 
 BATCH = 200
 
@@ -20,8 +25,12 @@ def refold_once(store: Store, clock: Clock) -> int:
         now = clock()
         rows = leads.lock_for_refold(connection, BATCH)
         stored = updates.of_leads(connection, rows.keys())
-        states = {
-            id: refold(from_json(row.document), from_json(row.folded), stored[id]) for id, row in rows.items()
-        }
-        leads.save(connection, [rebuilt(row, states[id], now) for id, row in rows.items()], now)
+        saved = [rebuilt(row, refolded(row, stored[id]), now) for id, row in rows.items()]
+        leads.save(connection, saved, now)
+        announce(connection)
         return len(rows)
+
+
+def refolded(row: LeadRow, stored: Iterable[Update]) -> LeadState:
+    """The state of a lead, built anew from these updates and what pruned ones had come to."""
+    return refold(from_json(row.document), from_json(row.folded), stored)

@@ -2,14 +2,15 @@
 
 Phase one replaces what each event asked for and marks its leads; phase two rebuilds the marked leads. Both
 go on from what is stored, so a replay may be interrupted anywhere and run beside live traffic: what it left
-marked, the workers rebuild.
+marked, the workers rebuild. `Replay.plan` finds the same differences and stores none of them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -18,42 +19,102 @@ from sqlalchemy import Connection
 from integration.body import MalformedBody, decode
 from integration.clock import Clock
 from integration.errors import LeadwireError
+from integration.lead.merge import FieldState, LeadState, from_json, pending, same
 from integration.logs import log_action
-from integration.pipeline.refold import refold_once
+from integration.pipeline.refold import refold_once, refolded
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import (
     Translated,
+    assign_leads,
     has_update,
     resolve_leads,
     retrying_links,
     settled_event,
     translate_events,
+    wanted_identifiers,
 )
 from integration.records import Micros, RawRequest, Update
 from integration.store import history, inbox, leads, updates
 from integration.store.engine import Store
 from integration.store.history import Selection, SettledEvent
+from integration.store.leads import IdentifierKey, LeadRow
+from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
+LEADS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a replay did: events looked at, those that now ask for something else, and leads rebuilt."""
+    """What a replay did: events looked at, those of them that `--where` meant and whose source has a usable
+    mapping, those that now ask for something else or end another way, and leads that this changes.
+    """
 
     events: int = 0
+    matched: int = 0
     changed: int = 0
     leads: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedField:
+    """A field that HubSpot would get, or (`would_send` False) would no longer get. `before` is its state now,
+    `after` the one it would have.
+    """
+
+    name: str
+    before: FieldState
+    after: FieldState
+    would_send: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLead:
+    """A lead whose next request a replay would change. `id` is None for a lead that does not exist yet."""
+
+    id: str | None
+    identifiers: dict[str, str]
+    fields: tuple[PlannedField, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a replay would do."""
+
+    counts: Counts
+    leads: tuple[PlannedLead, ...]
+
+
 Progress = Callable[[Counts], None]
 Where = Callable[[object], bool]
+_Asked = tuple[str, Update]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """An event that now asks for something else: of which lead what, `before` and `after`; None: nothing."""
+
+    new: Translated
+    before: _Asked | None
+    after: _Asked | None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan under way: per lead what its events would ask for (None: nothing any more), and new leads."""
+
+    asked: dict[str, dict[str, Update | None]] = field(default_factory=dict)
+    links: dict[IdentifierKey, str] = field(default_factory=dict)
+    created: set[str] = field(default_factory=set)
 
 
 def compile_where(expression: str) -> Where:
-    """A condition on the payload, in JMESPath. Raises LeadwireError that says what is wrong with it."""
+    """A condition on an event's payload, in JMESPath. Raises LeadwireError that says what is wrong with it.
+
+    It holds where the expression gives anything but null, false and what is empty.
+    """
     try:
         compiled = jmespath.compile(expression)
     except JMESPathError as error:
@@ -61,91 +122,155 @@ def compile_where(expression: str) -> Where:
 
     def holds(payload: object) -> bool:
         try:
-            return bool(compiled.search(payload))
+            found = compiled.search(payload)
         except JMESPathError:
             return False
+        return found is not None and found is not False and found not in ("", [], {})
 
     return holds
 
 
 class Replay:
-    """Replays stored events."""
+    """Replays stored events. Those of a source without a usable mapping are left as they are."""
 
     def __init__(self, store: Store, sources: Sources, clock: Clock, *, max_body_bytes: int) -> None:
         self._store = store
         self._sources = sources
         self._clock = clock
         self._max_body_bytes = max_body_bytes
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Finish the batch in hand and return its counts. May be called from any thread."""
+        self._stop.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
 
     def count(self, selection: Selection) -> int:
         """How many events `run` will look at."""
         with self._store.read() as connection:
             return history.count_settled(connection, selection)
 
-    def run(self, selection: Selection, where: Where, progress: Progress) -> Counts:
+    def run(self, selection: Selection, where: Where | None, progress: Progress) -> Counts:
         """Translate the selected events again, then rebuild the leads that this changes."""
-        counts, after_id = Counts(), ""
-        while batch := self._next(selection, after_id):
-            after_id = batch[-1].event.id
-            chosen = [item for item in batch if where(self._payload(item.event.request))]
-            changed = retrying_links(lambda chosen=chosen: self._replace(chosen)) if chosen else 0  # type: ignore[misc]
-            counts = replace(counts, events=counts.events + len(batch), changed=counts.changed + changed)
+        counts = Counts()
+        for looked_at, chosen in self._batches(selection, where):
+            changed, marked = retrying_links(lambda chosen=chosen: self._replace(chosen))  # type: ignore[misc]
+            counts = _add(counts, looked_at, chosen, changed, marked)
             progress(counts)
-        while rebuilt := refold_once(self._store, self._clock):
-            counts = replace(counts, leads=counts.leads + rebuilt)
+        while not self.stopped and refold_once(self._store, self._clock):
             progress(counts)
         log_action(
             log, "replay.done", "Replayed", events=counts.events, changed=counts.changed, leads=counts.leads
         )
         return counts
 
+    def plan(self, selection: Selection, where: Where | None, progress: Progress) -> Plan:
+        """What `run` would do, as of now. Stores and sends nothing; holds what differs in memory."""
+        counts, draft = Counts(), _Draft()
+        for looked_at, chosen in self._batches(selection, where):
+            changed = self._plan(chosen, draft)
+            counts = _add(counts, looked_at, chosen, changed, 0)
+            progress(counts)
+        planned = tuple(self._planned_leads(draft))
+        return Plan(replace(counts, leads=len(planned)), planned)
+
+    def _batches(self, selection: Selection, where: Where | None) -> Iterator[tuple[int, list[SettledEvent]]]:
+        """The selected events in batches: how many each had, and those of them that are to be replayed."""
+        after_id = ""
+        while not self.stopped and (batch := self._next(selection, after_id)):
+            after_id = batch[-1].event.id
+            yield len(batch), self._chosen(batch, where)
+
     def _next(self, selection: Selection, after_id: str) -> list[SettledEvent]:
         with self._store.read() as connection:
             return history.settled_after(connection, selection, after_id, BATCH)
 
-    def _payload(self, request: RawRequest) -> object:
+    def _chosen(self, batch: Iterable[SettledEvent], where: Where | None) -> list[SettledEvent]:
+        decoded: dict[str, object] = {}
+        chosen = []
+        for item in batch:
+            source = self._sources.get(item.event.source)
+            if isinstance(source, Source) and (where is None or where(self._payload(source, item, decoded))):
+                chosen.append(item)
+        return chosen
+
+    def _payload(self, source: Source, item: SettledEvent, decoded: dict[str, object]) -> object:
+        """The event's own part of its request's body; None where that cannot be read."""
+        event, request = item.event, item.event.request
+        if event.request_id not in decoded:
+            decoded[event.request_id] = self._decoded(request)
+        body = decoded[event.request_id]
+        if isinstance(body, MalformedBody):
+            return None
+        context = source.mapping.context(
+            body, event.position, request.headers, request.query, request.received_at
+        )
+        payload: object = context.payload
+        return payload
+
+    def _decoded(self, request: RawRequest) -> object:
         try:
             return decode(request.headers, request.body, self._max_body_bytes)
-        except MalformedBody:
-            return None
+        except MalformedBody as error:
+            return error
 
-    def _replace(self, items: Sequence[SettledEvent]) -> int:
+    def _translated(self, items: Sequence[SettledEvent]) -> list[tuple[SettledEvent, Translated]]:
         events = [item.event for item in items]
-        configuration = self._sources.ready_for({event.source for event in events})
-        translated = translate_events(configuration, events, self._max_body_bytes)
-        pairs = list(zip(items, translated, strict=True))
+        translated = translate_events(self._sources.current, events, self._max_body_bytes)
+        return list(zip(items, translated, strict=True))
+
+    def _replace(self, items: Sequence[SettledEvent]) -> tuple[int, int]:
+        """How many of these events now ask for something else, and how many leads are marked for that."""
+        if not items:
+            return 0, 0
+        pairs = self._translated(items)
         with self._store.write() as connection:
-            return self._replace_in(connection, pairs, self._clock())
+            return _replace_in(connection, pairs, self._clock())
 
-    def _replace_in(
-        self, connection: Connection, pairs: Sequence[tuple[SettledEvent, Translated]], now: Micros
-    ) -> int:
-        settled_now = history.lock_settled(connection, [item.event.id for item, _ in pairs])
-        pairs = [pair for pair in pairs if pair[0].event.id in settled_now]
-        lead_ids = resolve_leads(connection, [new for _, new in pairs if has_update(new)], now)
-        before = updates.of_events(connection, [item.event.id for item, _ in pairs])
-        after = {new.event.id: (lead_ids[new.event.id], new.update) for _, new in pairs if has_update(new)}
-        changed = [(item, new) for item, new in pairs if _differs(item, new, before, after)]
-        ids = [item.event.id for item, _ in changed]
-        updates.remove(connection, [id for id in ids if id not in after])
-        updates.put(connection, [after[id] for id in ids if id in after])
-        touched = {side[id][0] for side in (before, after) for id in ids if id in side}
-        leads.mark_for_refold(connection, touched)
-        inbox.settle_events(
-            connection, [settled_event(new, lead_ids.get(new.event.id)) for _, new in changed], now
-        )
-        return len(changed)
+    def _plan(self, items: Sequence[SettledEvent], draft: _Draft) -> int:
+        if not items:
+            return 0
+        pairs = self._translated(items)
+        news = [new for _, new in pairs if has_update(new)]
+        with self._store.read() as connection:
+            linked = leads.find_by_identifiers(connection, wanted_identifiers(news))
+            assignment = assign_leads(news, {**draft.links, **linked}, self._clock())
+            changes = _changes(connection, pairs, assignment.lead_ids)
+        draft.links.update(assignment.links)
+        draft.created.update(assignment.created)
+        for change in changes:
+            _draft_change(draft, change)
+        return len(changes)
 
-    def accept_rejected(self, selection: Selection, progress: Progress) -> Counts:
+    def _planned_leads(self, draft: _Draft) -> Iterator[PlannedLead]:
+        ids = sorted(draft.asked)
+        for start in range(0, len(ids), LEADS_AT_ONCE):
+            chunk = ids[start : start + LEADS_AT_ONCE]
+            with self._store.read() as connection:
+                rows = leads.find(connection, chunk)
+                stored = updates.of_leads(connection, chunk)
+                known = leads.identifiers_of(connection, chunk)
+            for id in chunk:
+                row = rows.get(id, LeadRow(id, "clean", "{}"))
+                fields = _planned_fields(row, stored[id], draft.asked[id])
+                if fields:
+                    yield _planned_lead(id, known[id], fields, draft)
+
+    def accept_rejected(self, selection: Selection, progress: Progress, *, dry_run: bool = False) -> Counts:
         """Verify rejected requests again, as of their arrival, with the secrets that are set now.
 
-        `changed` counts those that are accepted after all; the workers then take their events up.
+        `events` counts requests here, and `changed` those that are accepted after all (with `dry_run`: that
+        would be); the workers then take their events up.
         """
         counts, after_id = Counts(), ""
-        while batch := self._next_rejected(selection, after_id):
+        while not self.stopped and (batch := self._next_rejected(selection, after_id)):
             after_id = batch[-1][0]
-            accepted = sum(self._accept(request_id, request) for request_id, request in batch)
-            counts = replace(counts, events=counts.events + len(batch), changed=counts.changed + accepted)
+            accepted = sum(self._accept(request_id, request, dry_run) for request_id, request in batch)
+            counts = Counts(counts.events + len(batch), counts.events + len(batch), counts.changed + accepted)
             progress(counts)
         return counts
 
@@ -158,41 +283,118 @@ class Replay:
         with self._store.read() as connection:
             return history.rejected_after(connection, selection, after_id, BATCH)
 
-    def _accept(self, request_id: str, request: RawRequest) -> bool:
+    def _accept(self, request_id: str, request: RawRequest, dry_run: bool) -> bool:  # noqa: FBT001 - private
         source = self._sources.get(request.source)
         if not isinstance(source, Source):
             return False
         if not source.scheme.verify(request, source.secrets, request.received_at).accepted:
             return False
-        payload = self._payload(request)
-        if payload is None:
+        payload = self._decoded(request)
+        if isinstance(payload, MalformedBody):
             return False
+        if dry_run:
+            return True
         found = source.mapping.incoming(payload, request.headers, request.query, request.received_at)
         with self._store.write() as connection:
             if not history.mark_accepted(connection, request_id):
                 return False
             inbox.add_events(connection, request_id, inbox.Arrival(request, found))
+            announce(connection)
         log_action(log, "request.accepted", "Accepted after all", id=request_id, source=source.name)
         return True
 
 
-def _differs(
-    item: SettledEvent,
-    new: Translated,
-    before: dict[str, tuple[str, Update]],
-    after: dict[str, tuple[str, Update]],
-) -> bool:
-    """Whether the event now asks for something else, of another lead, or ends another way."""
-    id = item.event.id
-    if id in before and id in after:
-        (old_lead, old), (new_lead, update) = before[id], after[id]
-        return old_lead != new_lead or old.clock != update.clock or old.changes != update.changes
-    if id in before or id in after:
-        return True
-    event = settled_event(new, None)
-    cause = event.cause
-    return (item.state, item.cause, item.detail) != (
-        event.state,
-        cause and cause.code,
-        cause and cause.detail,
+def _add(counts: Counts, looked_at: int, chosen: Sequence[SettledEvent], changed: int, marked: int) -> Counts:
+    return Counts(
+        counts.events + looked_at,
+        counts.matched + len(chosen),
+        counts.changed + changed,
+        counts.leads + marked,
     )
+
+
+def _replace_in(
+    connection: Connection, pairs: Sequence[tuple[SettledEvent, Translated]], now: Micros
+) -> tuple[int, int]:
+    settled_now = history.lock_settled(connection, [item.event.id for item, _ in pairs])
+    pairs = [pair for pair in pairs if pair[0].event.id in settled_now]
+    lead_ids = resolve_leads(connection, [new for _, new in pairs if has_update(new)], now)
+    changes = _changes(connection, pairs, lead_ids)
+    updates.remove(connection, [change.new.event.id for change in changes if change.after is None])
+    updates.put(connection, [change.after for change in changes if change.after is not None])
+    touched = {asked[0] for change in changes for asked in (change.before, change.after) if asked}
+    marked = leads.mark_for_refold(connection, touched)
+    settled = [settled_event(change.new, change.after and change.after[0]) for change in changes]
+    inbox.settle_events(connection, settled, now)
+    return len(changes), marked
+
+
+def _changes(
+    connection: Connection, pairs: Sequence[tuple[SettledEvent, Translated]], lead_ids: dict[str, str]
+) -> list[_Change]:
+    """Those of these events that differ from what is stored; `lead_ids` has the lead of each, by event id."""
+    before = updates.of_events(connection, [item.event.id for item, _ in pairs])
+    changes = []
+    for item, new in pairs:
+        after = (lead_ids[new.event.id], new.update) if has_update(new) else None
+        change = _Change(new, before.get(new.event.id), after)
+        if _differs(item, change):
+            changes.append(change)
+    return changes
+
+
+def _differs(item: SettledEvent, change: _Change) -> bool:
+    """Whether the event now asks for something else, of another lead, or ends another way."""
+    if change.before is None and change.after is None:
+        event = settled_event(change.new, None)
+        cause = event.cause
+        ends = (event.state, cause and cause.code, cause and cause.detail)
+        return (item.state, item.cause, item.detail) != ends
+    if change.before is None or change.after is None:
+        return True
+    (old_lead, old), (new_lead, new) = change.before, change.after
+    return (old_lead, old.clock, _meaning(old)) != (new_lead, new.clock, _meaning(new))
+
+
+def _meaning(update: Update) -> dict[str, tuple[str, str]]:
+    """What an update asks for: the same wherever it stands in the mapping file.
+
+    So a new comment above all rules changes no event, and each field keeps the file's line and version that
+    really set it. By repr: 1 and True are two values, 20 and 20.0 are stored as two.
+    """
+    return {change.field: (repr(change.value), change.write) for change in update.changes}
+
+
+def _draft_change(draft: _Draft, change: _Change) -> None:
+    event_id = change.new.event.id
+    if change.before is not None:
+        draft.asked.setdefault(change.before[0], {})[event_id] = None
+    if change.after is not None:
+        lead_id, update = change.after
+        draft.asked.setdefault(lead_id, {})[event_id] = update
+
+
+def _planned_fields(
+    row: LeadRow, stored: Iterable[Update], asked: dict[str, Update | None]
+) -> tuple[PlannedField, ...]:
+    """The fields of the lead's next request that would be others, if its events asked for this."""
+    now = from_json(row.document)
+    kept = [update for update in stored if update.event_id not in asked]
+    then = refolded(row, [*kept, *(update for update in asked.values() if update is not None)])
+    before, after = pending(now), pending(then)
+    return tuple(
+        PlannedField(name, _field(now, name), _field(then, name), would_send=name in after)
+        for name in sorted({*before, *after})
+        if name not in before or name not in after or not same(before[name], after[name])
+    )
+
+
+def _field(state: LeadState, name: str) -> FieldState:
+    return state.get(name, FieldState())
+
+
+def _planned_lead(
+    id: str, known: dict[str, str], fields: tuple[PlannedField, ...], draft: _Draft
+) -> PlannedLead:
+    linked = {kind: value for (kind, value), lead_id in draft.links.items() if lead_id == id}
+    return PlannedLead(None if id in draft.created else id, {**linked, **known}, fields)

@@ -196,25 +196,42 @@ def has_update(item: Translated) -> bool:
 
 def resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> dict[str, str]:
     """The lead of each event, by event id. Leads that are not known yet are created, identifiers linked."""
-    wanted = {(i.kind, i.value) for item in items for i in item.translation.identifiers}
-    known = leads.find_by_identifiers(connection, wanted)
-    fresh: dict[IdentifierKey, str] = {}
-    created: list[str] = []
-    lead_ids = {}
+    assignment = assign_leads(items, leads.find_by_identifiers(connection, wanted_identifiers(items)), now)
+    leads.create(connection, assignment.created, now)
+    if not leads.link(connection, assignment.links):
+        raise _LinkedMeanwhileError
+    return assignment.lead_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which lead each event is for, by event id; the leads to create for that, the identifiers to link."""
+
+    lead_ids: dict[str, str]
+    created: list[str]
+    links: dict[IdentifierKey, str]
+
+
+def wanted_identifiers(items: Iterable[Translated]) -> set[IdentifierKey]:
+    """By what these events know their leads."""
+    return {(known.kind, known.value) for item in items for known in item.translation.identifiers}
+
+
+def assign_leads(items: Iterable[Translated], linked: Mapping[IdentifierKey, str], now: Micros) -> Assignment:
+    """The lead of each event: the first that one of its identifiers is linked to, else a new one."""
+    known = dict(linked)
+    assignment = Assignment({}, [], {})
     for item in items:
-        keys = [(i.kind, i.value) for i in item.translation.identifiers]
+        keys = [(identifier.kind, identifier.value) for identifier in item.translation.identifiers]
         lead_id = next((known[key] for key in keys if key in known), None)
         if lead_id is None:
             lead_id = new_id(now)
-            created.append(lead_id)
+            assignment.created.append(lead_id)
         for key in keys:
             if key not in known:
-                known[key] = fresh[key] = lead_id
-        lead_ids[item.event.id] = lead_id
-    leads.create(connection, created, now)
-    if not leads.link(connection, fresh):
-        raise _LinkedMeanwhileError
-    return lead_ids
+                known[key] = assignment.links[key] = lead_id
+        assignment.lead_ids[item.event.id] = lead_id
+    return assignment
 
 
 def _merge_into_leads(

@@ -91,7 +91,7 @@ class GroupCommit(Generic[Item, Result]):
                     self._let_it_gather()
                     for waiting in self._run_blocking(self._commit_queue):
                         waiting.done.release()
-        finally:  # also if the writer dies of something unheard of: those who wait are told, those to come too
+        finally:  # should the writer ever die, those who wait are told, and those to come too
             self._stopping = True
             for waiting in self._queue:
                 waiting.error = _stopped()

@@ -98,6 +98,12 @@ def lock(connection: Connection, ids: Collection[str]) -> dict[str, LeadRow]:
     return {row.id: _lead_row(row) for row in connection.execute(query)}
 
 
+def find(connection: Connection, ids: Collection[str]) -> dict[str, LeadRow]:
+    """The leads with these ids as they are at this moment, to look at only: they are not locked."""
+    query = select(*_LEAD_COLUMNS).where(leads.c.id.in_(list(ids)))
+    return {row.id: _lead_row(row) for row in connection.execute(query)}
+
+
 def _lead_row(row: Row[*tuple[Any, ...]]) -> LeadRow:
     return LeadRow(
         id=row.id,
@@ -216,10 +222,14 @@ def release(connection: Connection, worker: str, now: Micros) -> None:
     connection.execute(held.values(state="due", due_at=now, leased_by=None))
 
 
-def mark_for_refold(connection: Connection, ids: Collection[str]) -> None:
-    """The documents of these leads are to be rebuilt from their updates."""
-    if ids:
-        connection.execute(update(leads).where(leads.c.id.in_(sorted(ids))).values(refold=1))
+def mark_for_refold(connection: Connection, ids: Collection[str]) -> int:
+    """The documents of these leads are to be rebuilt from their updates; returns how many were not marked."""
+    if not ids:
+        return 0
+    chosen = leads.c.id.in_(sorted(ids))
+    # Locked in id order like everywhere: an UPDATE alone may lock in any order, and wait in a circle.
+    connection.execute(select(leads.c.id).where(chosen).order_by(leads.c.id).with_for_update()).all()
+    return connection.execute(update(leads).where(chosen, leads.c.refold == 0).values(refold=1)).rowcount
 
 
 def lock_for_refold(connection: Connection, limit: int) -> dict[str, LeadRow]:

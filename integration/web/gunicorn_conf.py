@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import multiprocess
 
 from integration.logs import configure_logs
+from integration.process import spare_the_collector
 from integration.settings import Settings
 
 _settings = Settings.read()
@@ -22,8 +23,9 @@ max_requests = 0
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Logs of each process in our form."""
+    """What each process does once the application is loaded."""
     configure_logs(_settings.log_level)
+    spare_the_collector()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

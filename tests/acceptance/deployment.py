@@ -119,9 +119,13 @@ class Deployment:
     def start(self, name: str) -> None:
         log = (self.folder / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", *self.commands[name]], env=self.environment, cwd=ROOT, stdout=log, stderr=log,
+            [sys.executable, "-m", *self.commands[name]],
+            env=self.environment,
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
-        )  # fmt: skip
+        )
         log.close()
 
     def kill(self, name: str) -> None:

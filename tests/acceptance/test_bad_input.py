@@ -6,7 +6,6 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests

@@ -131,9 +131,13 @@ class TestDuplicates:
 
 
 def test_nothing_of_a_group_stays_when_its_transaction_fails(store: Store) -> None:
-    with pytest.raises(RuntimeError, match="after"), store.write() as connection:
-        store_arrivals(connection, [arrival("a")])
-        raise RuntimeError("after")
+    def fail_at_the_end() -> None:
+        with store.write() as connection:
+            store_arrivals(connection, [arrival("a")])
+            raise RuntimeError("after")
+
+    with pytest.raises(RuntimeError, match="after"):
+        fail_at_the_end()
 
     assert (keys_in(store), count_requests(store)) == ([], 0)
 

@@ -14,12 +14,14 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from integration.cli.demo.machinery import demo_environment, free_ports, running_system
+from integration.cli.demo.machinery import DemoError, demo_environment, free_ports, running_system
 from integration.cli.demo.performance import Performed, Performer
 from integration.cli.demo.story import LEADS, story
-from integration.cli.output import console, json_option, new_table, plain, print_json, shown_value
+from integration.cli.output import console, json_option, listed, new_table, plain, print_json, shown_value
 from integration.cli.payloads import read_configuration, usable_source
 from integration.clock import now
+from integration.mapping import Mapping
+from integration.pipeline.sources import Configuration
 from integration.records import MICROS_PER_SECOND, Secret
 from integration.settings import Settings
 
@@ -54,8 +56,9 @@ def _perform(directory: Path, out: Console, *, quiet: bool) -> list[Performed]:
     settings = Settings.read(environment)
     configuration = read_configuration(settings, environment)
     steps = story(now() // MICROS_PER_SECOND - _HOUR)
-    names = {delivery.source for step in steps for delivery in step.deliveries}
-    live = {name: _new_secret(usable_source(configuration, name).mapping) for name in sorted(names)}
+    names = sorted({delivery.source for step in steps for delivery in step.deliveries})
+    _require(configuration, names, settings.mappings_dir)
+    live = {name: _new_secret(usable_source(configuration, name).mapping) for name in names}
     environment |= {secret.name: secret.value for secret in live.values()}
     with _telling(out, quiet=quiet) as tell:
         tell("Starting a stand-in HubSpot, web and worker ...")
@@ -69,7 +72,16 @@ def _perform(directory: Path, out: Console, *, quiet: bool) -> list[Performed]:
             return performed
 
 
-def _new_secret(mapping: Any) -> Secret:
+def _require(configuration: Configuration, names: Sequence[str], mappings_dir: Path) -> None:
+    missing = [name for name in names if name not in configuration.sources]
+    if missing:
+        raise DemoError(
+            f"the demo needs the sources {listed(names)}, and {mappings_dir} has no {listed(missing)}: "
+            "run it in the project's folder, or set MAPPINGS_DIR"
+        )
+
+
+def _new_secret(mapping: Mapping) -> Secret:
     """A secret in the form that the source's scheme wants, for the first setting that the mapping names."""
     scheme, token = mapping.verify.options["scheme"], secrets.token_hex(16)
     value = {"stripe": f"whsec_{token}", "basic": f"demo:{token}"}.get(scheme, token)

@@ -81,3 +81,10 @@ def run() -> Run:
 def lines(text: str) -> list[str]:
     """The lines with something on them, spaces at their ends taken off."""
     return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+def change(file: Path, old: str, new: str) -> None:
+    """Edit a file that holds `old`."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))

@@ -6,13 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.unit.cli.conftest import MAPPING, PAID, Run, lines
+import pytest
 
-
-def change(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
+from tests.unit.cli.conftest import MAPPING, PAID, Run, change, lines
 
 
 def example(shop: Path, **values: Any) -> str:
@@ -22,7 +18,8 @@ def example(shop: Path, **values: Any) -> str:
 
 
 class TestCheck:
-    def test_no_problems(self, shop: Path, run: Run) -> None:
+    @pytest.mark.usefixtures("shop")
+    def test_no_problems(self, run: Run) -> None:
         result = run("check")
         assert (result.exit_code, result.output) == (0, "No problems in 1 source: shop.\n")
 
@@ -44,9 +41,7 @@ class TestCheck:
         assert run("check", "elsewhere").exit_code == 0
         missing = run("check", "nowhere")
         assert missing.exit_code == 1
-        assert missing.output.splitlines()[0] == (
-            "nowhere: there is no such folder (set MAPPINGS_DIR to the folder that holds one folder per source)"
-        )
+        assert missing.output.startswith("nowhere: there is no such folder (set MAPPINGS_DIR to the folder ")
 
     def test_a_folder_without_a_source_is_a_problem(self, tmp_path: Path, run: Run) -> None:
         result = run("check", str(tmp_path))
@@ -67,7 +62,8 @@ class TestCheck:
 
 
 class TestTest:
-    def test_a_line_per_test(self, shop: Path, run: Run) -> None:
+    @pytest.mark.usefixtures("shop")
+    def test_a_line_per_test(self, run: Run) -> None:
         result = run("test")
         assert result.exit_code == 0
         assert result.output == "ok    shop: a payment closes the lead\n1 test, all passed.\n"
@@ -75,7 +71,7 @@ class TestTest:
     def test_a_failure_shows_each_field_expected_got_and_the_line_that_sets_it(
         self, shop: Path, run: Run
     ) -> None:
-        change(shop / "mapping.yaml", "city: Rome}", "city: Oslo, zip: 00100}")
+        change(shop / "mapping.yaml", "city: Rome}", "city: Oslo, zip: '00100'}")
         result = run("test", "shop")
         assert result.exit_code == 1
         heading, place, columns, rule, city, zip_code, end = lines(result.output)
@@ -88,7 +84,7 @@ class TestTest:
         assert end == "1 test, 1 failed."
 
     def test_json(self, shop: Path, run: Run) -> None:
-        change(shop / "mapping.yaml", "city: Rome}", "zip: 00100}")
+        change(shop / "mapping.yaml", "city: Rome}", "zip: '00100'}")
         result = run("test", "--json")
         assert result.exit_code == 1
         assert json.loads(result.output) == {
@@ -111,7 +107,8 @@ class TestTest:
         (shop / "mapping.yaml").write_text(MAPPING.partition("tests:")[0])
         assert run("test").output == "-     shop: no tests\n0 tests, all passed.\n"
 
-    def test_an_unknown_source_is_wrong_usage(self, shop: Path, run: Run) -> None:
+    @pytest.mark.usefixtures("shop")
+    def test_an_unknown_source_is_wrong_usage(self, run: Run) -> None:
         result = run("test", "shp")
         assert result.exit_code == 2
         assert "there is no source named 'shp'; there are: shop" in result.stderr
@@ -199,7 +196,8 @@ class TestTry:
         assert "\x1b" not in result.output
         assert '"[red]x"' in result.output
 
-    def test_a_file_that_is_not_there(self, shop: Path, run: Run) -> None:
+    @pytest.mark.usefixtures("shop")
+    def test_a_file_that_is_not_there(self, run: Run) -> None:
         result = run("try", "shop", "nothing.json")
         assert (result.exit_code, result.stderr) == (
             1,

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import integration.lead.catalogue as catalogue_module
@@ -253,3 +255,32 @@ fields:
         file.write_bytes(b"\xff\xfe\xff")
         with pytest.raises(CatalogueError, match="cannot be read"):
             load_catalogue(file, SHOWN_AS)
+
+
+@given(
+    value=st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.text("0123456789", max_size=20),
+        st.sampled_from(["\x00", "\ud800", "²", "٣", "x" * 70_000, 2**53, -(2**63), 1e300, 1e301]),
+    ),
+    kind=st.sampled_from(["text", "integer", "decimal", "boolean", "time"]),
+    write=st.sampled_from(get_args(WriteRule)),
+)  # fmt: skip
+@settings(deadline=None)
+def test_what_is_plainly_valid_is_valid_by_the_schema_too(
+    value: Wire | None, kind: str, write: WriteRule
+) -> None:
+    catalogue = Catalogue([Field("custom", cast(Any, kind), "custom", custom=True)])
+    change = FieldChange("custom", value, write, "m:1", "rule")
+
+    if catalogue._is_plainly_valid(change):
+        assert catalogue._problem(change) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("text", "Berlin"), ("integer", 3), ("decimal", 4.5), ("boolean", False), ("time", "1323293954000")],
+)
+def test_common_values_are_plainly_valid(kind: str, value: Wire) -> None:
+    catalogue = Catalogue([Field("custom", cast(Any, kind), "custom", custom=True)])
+
+    assert catalogue._is_plainly_valid(FieldChange("custom", value, "latest", "m:1", "rule"))

@@ -204,7 +204,7 @@ class TestMappingTests:
                 event("1", 100, type="seen"), {"expect": None, "expect_ignored": True}, None, id="as ignored"
             ),
             pytest.param(
-                event("1", 100, guid=None), {"expect": None, "expect_dead": "missing_lead"}, None, id="as dead"
+                event("1", 100, guid=None), {"expect": None, "expect_dead": "missing_lead"}, None, id="dead"
             ),
         ],
     )  # fmt: skip

@@ -225,6 +225,17 @@ def test_timestamps(unit: str, text: str, seconds: int | None) -> None:
     assert verified(options, headers) is (seconds is not None)
 
 
+def test_digits_beyond_any_time_are_no_timestamp() -> None:
+    scheme = build({"scheme": "stripe"})
+    text = "9" * 16
+    signature = mac(f"{text}.".encode() + BODY)
+    verdict = scheme.verify(
+        post({"stripe-signature": f"t={text},v1={signature}"}), [Secret(NAME, SECRET)], NOW
+    )
+
+    assert verdict.reason == "malformed_header"
+
+
 def test_a_time_that_no_calendar_holds_is_stale_or_future_but_no_error() -> None:
     options = {"scheme": "hmac", "header": "X-Signature", "timestamp": {"header": "X-Time"}}
     scheme = build({**options, "template": "{timestamp}{body}"})
