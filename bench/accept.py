@@ -103,10 +103,20 @@ def run(database: str, worker_class: str, rounds: int) -> list[dict[str, float]]
                 script = write_load(folder, number)
                 empty = measure(f"http://127.0.0.1:{port}/empty", script)
                 accept = measure(f"http://127.0.0.1:{port}/hooks/stripe", script)
-                results.append({"empty": empty["rate"], "accept": accept["rate"], "ratio": accept["rate"] / empty["rate"],
-                                "empty p50": empty["p50"], "accept p50": accept["p50"],
-                                "empty p99": empty["p99"], "accept p99": accept["p99"]})  # fmt: skip
+                results.append(compared(empty, accept))
     return results
+
+
+def compared(empty: dict[str, float], accept: dict[str, float]) -> dict[str, float]:
+    return {
+        "empty": empty["rate"],
+        "accept": accept["rate"],
+        "ratio": accept["rate"] / empty["rate"],
+        "empty p50": empty["p50"],
+        "accept p50": accept["p50"],
+        "empty p99": empty["p99"],
+        "accept p99": accept["p99"],
+    }
 
 
 def report(title: str, results: list[dict[str, float]]) -> None:

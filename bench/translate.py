@@ -79,8 +79,9 @@ def measure(url: str, events: int, leads: int) -> None:
         store, sources, now, BundleTiming.from_seconds(2, 10), worker="bench", max_body_bytes=MIB
     )
     whole = rate(events, lambda: drain(translator))
-    print(f"{store.url.get_backend_name():11} {whole:8.0f} events/s; of that decoding alone {decoding:.0f}/s (ratio "
-          f"{whole / decoding:.2f}), translating and validating alone {pure:.0f}/s (ratio {whole / pure:.2f})")  # fmt: skip
+    print(f"{store.url.get_backend_name():11} {whole:8.0f} events/s")
+    print(f"  of that decoding alone                {decoding:8.0f} events/s, ratio {whole / decoding:.2f}")
+    print(f"  of that translating, validating alone {pure:8.0f} events/s, ratio {whole / pure:.2f}")
     store.dispose()
 
 

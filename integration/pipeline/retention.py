@@ -13,8 +13,9 @@ from integration.clock import Clock
 from integration.lead.merge import from_json, merge, to_json
 from integration.logs import log_action
 from integration.records import MICROS_PER_SECOND, Micros, Update
-from integration.store import history, leads, updates
+from integration.store import history, leads
 from integration.store.engine import Store
+from integration.store.leads import LeadRow
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +39,9 @@ class Retention:
         with self._store.read() as connection:
             request_ids = history.prunable_requests(connection, before, self._after_id, BATCH)
         if request_ids:
-            self._prune(request_ids)
+            pruned = self._prune(request_ids)
             self._after_id = request_ids[-1]
-            log_action(log, "retention.pruned", "Pruned old requests", requests=len(request_ids))
+            log_action(log, "retention.pruned", "Pruned old requests", requests=pruned)
             return True
         self._after_id = ""
         with self._store.write() as connection:
@@ -48,17 +49,19 @@ class Retention:
             gone += history.delete_old_attempts(connection, before, BATCH)
         return gone > 0
 
-    def _prune(self, request_ids: list[str]) -> None:
+    def _prune(self, request_ids: list[str]) -> int:
+        """Remove those of these requests that are still settled; returns how many those were."""
         with self._store.write() as connection:
-            event_ids = history.events_of_requests(connection, request_ids)
-            rows = leads.lock(connection, history.leads_of_events(connection, event_ids))
-            removed: dict[str, list[Update]] = {id: [] for id in rows}
-            for lead_id, update in updates.of_events(connection, event_ids).values():
-                removed[lead_id].append(update)
-            folded = [
-                replace(row, folded=to_json(merge(from_json(row.folded), removed[id])))
-                for id, row in rows.items()
-            ]
-            leads.save(connection, folded, self._clock())
-            updates.remove(connection, event_ids)
-            history.delete_requests(connection, request_ids)
+            settled = history.lock_prunable(connection, request_ids)
+            if settled:
+                removed = history.updates_of_requests(connection, settled)
+                rows = leads.lock(connection, removed)
+                folded = [_fold(row, removed[id]) for id, row in rows.items()]
+                leads.save(connection, folded, self._clock())
+                history.delete_requests(connection, settled)
+            return len(settled)
+
+
+def _fold(row: LeadRow, removed: list[Update]) -> LeadRow:
+    """The lead with these updates in its `folded` state, before they are removed."""
+    return replace(row, folded=to_json(merge(from_json(row.folded), removed)))

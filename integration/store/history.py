@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, update
 
 from integration.clock import first_id_at
-from integration.records import Micros, RawRequest
+from integration.records import Micros, RawRequest, Update
 from integration.store.inbox import REQUEST_COLUMNS, ClaimedEvent, claimed_event, raw_request
 from integration.store.tables import attempts, events, leads, requests, updates
+from integration.store.updates import update_of
 
 SETTLED = ("translated", "ignored", "dead")
 
@@ -38,10 +39,10 @@ class SettledEvent:
 
 
 def count_settled(connection: Connection, selection: Selection) -> int:
-    """How many settled events the selection has."""
-    return connection.execute(
-        select(func.count()).select_from(events).where(*_conditions(selection))
-    ).scalar_one()
+    """How many settled events the selection has; those whose requests are pruned are none of them."""
+    stored = events.join(requests, requests.c.id == events.c.request_id)
+    query = select(func.count()).select_from(stored).where(*_conditions(selection))
+    return connection.execute(query).scalar_one()
 
 
 def settled_after(
@@ -72,7 +73,7 @@ def lock_settled(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 def count_rejected(connection: Connection, selection: Selection) -> int:
-    """How many rejected requests the selection has."""
+    """How many rejected requests the selection has whose body was kept."""
     query = select(func.count()).select_from(requests).where(*_rejected_conditions(selection))
     return connection.execute(query).scalar_one()
 
@@ -83,7 +84,7 @@ def rejected_after(
     """The next `limit` rejected requests of the selection whose body was kept, each with its id."""
     query = (
         select(requests.c.id, *REQUEST_COLUMNS)
-        .where(requests.c.id > after_id, requests.c.body.is_not(None), *_rejected_conditions(selection))
+        .where(requests.c.id > after_id, *_rejected_conditions(selection))
         .order_by(requests.c.id)
         .limit(limit)
     )
@@ -108,6 +109,7 @@ def _conditions(selection: Selection) -> list[ColumnElement[bool]]:
 def _rejected_conditions(selection: Selection) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         requests.c.reason.is_not(None),
+        requests.c.body.is_not(None),
         *_id_range(requests.c.id, selection),
     ]
     if selection.source is not None:
@@ -125,37 +127,68 @@ def _id_range(column: ColumnElement[Any], selection: Selection) -> list[ColumnEl
 
 
 def prunable_requests(connection: Connection, before: Micros, after_id: str, limit: int) -> list[str]:
-    """The oldest requests that arrived before `before` and whose effect is settled.
-
-    No event of theirs waits for translation or is a dead letter, nor belongs to a lead with unsent changes.
-    """
-    unsettled_lead = and_(leads.c.id == events.c.lead_id, leads.c.state != "clean")
-    holds = exists().where(
-        events.c.request_id == requests.c.id,
-        events.c.state.in_(["received", "dead"]) | exists().where(unsettled_lead),
-    )
+    """The oldest requests that arrived before `before` and whose effect is settled: see `_is_settled`."""
     query = (
         select(requests.c.id)
-        .where(requests.c.id < first_id_at(before), requests.c.id > after_id, ~holds)
+        .where(requests.c.id < first_id_at(before), requests.c.id > after_id, _is_settled())
         .order_by(requests.c.id)
         .limit(limit)
     )
     return list(connection.execute(query).scalars())
 
 
-def events_of_requests(connection: Connection, request_ids: Sequence[str]) -> list[str]:
-    """The ids of these requests' events."""
-    return list(connection.execute(select(events.c.id).where(events.c.request_id.in_(request_ids))).scalars())
+def lock_prunable(connection: Connection, request_ids: Sequence[str]) -> list[str]:
+    """Those of these requests whose effect is still settled. Their events and the leads of these stay locked
+    until the transaction ends, so that no replay and no new change comes in between.
+    """
+    event_ids = _events_of(request_ids).order_by(events.c.id).with_for_update()
+    connection.execute(event_ids).all()
+    lead_ids = select(updates.c.lead_id).where(updates.c.event_id.in_(_events_of(request_ids)))
+    connection.execute(
+        select(leads.c.id).where(leads.c.id.in_(lead_ids)).order_by(leads.c.id).with_for_update()
+    ).all()
+    settled = select(requests.c.id).where(requests.c.id.in_(request_ids), _is_settled())
+    return list(connection.execute(settled.order_by(requests.c.id)).scalars())
 
 
-def leads_of_events(connection: Connection, event_ids: Sequence[str]) -> set[str]:
-    """The leads that have updates from these events."""
-    query = select(updates.c.lead_id).where(updates.c.event_id.in_(event_ids)).distinct()
-    return set(connection.execute(query).scalars())
+def _is_settled() -> ColumnElement[bool]:
+    """No event of the request waits for translation or is a dead letter, nor belongs to a lead that has unsent
+    changes or is to be rebuilt. Its events are found by their ids, which begin with the request's.
+    """
+    busy_lead = and_(leads.c.id == events.c.lead_id, or_(leads.c.state != "clean", leads.c.refold == 1))
+    return ~exists().where(
+        events.c.id > requests.c.id + "-",
+        events.c.id < requests.c.id + _AFTER_DASH,
+        events.c.state.in_(["received", "dead"]) | exists().where(busy_lead),
+    )
+
+
+_AFTER_DASH = chr(ord("-") + 1)
+
+
+def _events_of(request_ids: Sequence[str]) -> Select[tuple[str]]:
+    """The ids of these requests' events: within the range of ids that they span."""
+    return select(events.c.id).where(
+        events.c.id > f"{min(request_ids)}-",
+        events.c.id < f"{max(request_ids)}{_AFTER_DASH}",
+        events.c.request_id.in_(request_ids),
+    )
+
+
+def updates_of_requests(connection: Connection, request_ids: Sequence[str]) -> dict[str, list[Update]]:
+    """By lead id: what the events of these requests asked for."""
+    found: dict[str, list[Update]] = {}
+    query = select(updates).where(updates.c.event_id.in_(_events_of(request_ids)))
+    for row in connection.execute(query):
+        found.setdefault(row.lead_id, []).append(update_of(row))
+    return found
 
 
 def delete_requests(connection: Connection, request_ids: Sequence[str]) -> None:
-    """Remove these requests. Their events stay, so that a late duplicate is known as one."""
+    """Remove these requests and what their events asked for. The events themselves stay, so that a late
+    duplicate is known as one.
+    """
+    connection.execute(delete(updates).where(updates.c.event_id.in_(_events_of(request_ids))))
     connection.execute(delete(requests).where(requests.c.id.in_(request_ids)))
 
 

@@ -36,14 +36,14 @@ def remove(connection: Connection, event_ids: Collection[str]) -> None:
 def of_events(connection: Connection, event_ids: Collection[str]) -> dict[str, tuple[str, Update]]:
     """By event id: the lead's id and the update."""
     query = select(updates).where(updates.c.event_id.in_(list(event_ids)))
-    return {row.event_id: (row.lead_id, _update(row)) for row in connection.execute(query)}
+    return {row.event_id: (row.lead_id, update_of(row)) for row in connection.execute(query)}
 
 
 def of_leads(connection: Connection, lead_ids: Collection[str]) -> Mapping[str, list[Update]]:
     """By lead id: all its stored updates."""
     found: dict[str, list[Update]] = {id: [] for id in lead_ids}
     for row in connection.execute(select(updates).where(updates.c.lead_id.in_(list(lead_ids)))):
-        found[row.lead_id].append(_update(row))
+        found[row.lead_id].append(update_of(row))
     return found
 
 
@@ -67,6 +67,7 @@ def _as_dict(change: FieldChange) -> dict[str, object]:
 _CHANGE_FIELDS = tuple(field.name for field in fields(FieldChange))
 
 
-def _update(row: Row[*tuple[Any, ...]]) -> Update:
+def update_of(row: Row[*tuple[Any, ...]]) -> Update:
+    """A row of the table as a record."""
     changes = tuple(FieldChange(**change) for change in json.loads(row.changes))
     return Update(row.event_id, (row.occurred_at, row.clock_key), changes, row.mapping_version)

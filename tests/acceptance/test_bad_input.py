@@ -66,14 +66,17 @@ def test_every_verification_failure_is_one_401_outside_and_its_reason_inside(
     deployment: Deployment, signature: str, reason: str
 ) -> None:
     body = b'{"id": "evt_bad"}'
-    headers = {"Stripe-Signature": signature.encode("latin-1", "replace"), "Content-Type": "application/json"}
+    headers: dict[str, str | bytes | None] = {"Stripe-Signature": signature.encode("latin-1", "replace")}
     answer = requests.post(f"{deployment.url}/hooks/shop", data=body, headers=headers, timeout=10)
 
     assert answer.status_code == 401
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json() == {
-        "title": "Unauthorized", "status": 401, "code": "not_verified", "detail": "The request could not be verified.",
-    }  # fmt: skip
+        "title": "Unauthorized",
+        "status": 401,
+        "code": "not_verified",
+        "detail": "The request could not be verified.",
+    }
     assert rejected(deployment)[0] == reason
 
 

@@ -12,12 +12,15 @@ from typing import Any
 
 from tests.acceptance.deployment import ROOT
 
-LEADWIRE = (sys.executable, "-m", "integration")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "integration", "demo", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, timeout=90, check=False)
 
 
 def test_each_step_is_shown_with_what_arrived_at_hubspot() -> None:
-    done = subprocess.run([*LEADWIRE, "demo"], cwd=ROOT, capture_output=True, timeout=90, check=False)
+    done = run()
     output = done.stdout.decode()
     assert done.returncode == 0, output + done.stderr.decode()
     assert done.stderr == b""
@@ -28,10 +31,7 @@ def test_each_step_is_shown_with_what_arrived_at_hubspot() -> None:
 
 
 def test_the_facts_behind_it() -> None:
-    done = subprocess.run(
-        [*LEADWIRE, "demo", "--json"], cwd=ROOT, capture_output=True, timeout=90, check=True
-    )
-    found = json.loads(done.stdout)
+    found = json.loads(run("--json").stdout)
     assert found["ok"] is True
     paid, again, failed, late, bundle, bad, unknown, forged = found["steps"]
     closed_at = fields(paid)["closedAt"]
@@ -60,14 +60,7 @@ def test_what_is_missing_is_named_and_it_exits_1(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
     mapping = tmp_path / "mappings" / "stripe" / "mapping.yaml"
     mapping.write_text(mapping.read_text().replace("events: [invoice.paid, ", "events: ["))
-    done = subprocess.run(
-        [*LEADWIRE, "demo", "--json"],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        timeout=90,
-        check=False,
-    )
+    done = run("--json", cwd=tmp_path)
     found = json.loads(done.stdout)
     assert done.returncode == 1
     assert found["ok"] is False
@@ -75,9 +68,7 @@ def test_what_is_missing_is_named_and_it_exits_1(tmp_path: Path) -> None:
 
 
 def test_without_the_mappings_it_says_where_to_run_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*LEADWIRE, "demo"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=90, check=False
-    )
+    done = run(cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.decode() == (
         "leadwire: the demo needs the sources chargebee and stripe, and mappings has no chargebee and "

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -21,8 +22,7 @@ from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 
 BUNDLE_WINDOW_SECONDS = "0.5"
-START_SECONDS = 30.0
-SETTLE_SECONDS = 20.0
+TOTAL_SECONDS = 60.0
 STOP_SECONDS = 10.0
 REQUEST_SECONDS = 10.0
 TAIL_LINES = 30
@@ -35,27 +35,33 @@ class DemoError(LeadwireError):
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The running processes: where they listen, and what they log."""
+    """The running processes: where they listen, what they log, and until when they may run (monotonic)."""
 
     web_url: str
     hubspot_url: str
     store: Store
     log: Path
+    processes: tuple[subprocess.Popen[bytes], ...]
+    deadline: float
 
     def settle(self) -> None:
         """Return when everything that came in is translated and delivered. Raises DemoError if it is not."""
-        self.wait_until(self._is_quiet, SETTLE_SECONDS, "what came in was not delivered")
+        self.wait_until(self._is_quiet, "what came in was not delivered")
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
-        """Return when `condition` holds; raises DemoError with `otherwise` if it takes too long."""
-        deadline = time.monotonic() + seconds
+    def wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        """Return when `condition` holds; raises DemoError with `otherwise` when that cannot be any more."""
         while not condition():
-            if time.monotonic() > deadline:
-                raise DemoError(f"{otherwise} within {seconds:g} s. The end of the log:\n{self.log_tail()}")
+            if time.monotonic() > self.deadline:
+                raise self.failure(f"{otherwise}, and {TOTAL_SECONDS:g} s are over")
+            if any(process.poll() is not None for process in self.processes):
+                raise self.failure(f"{otherwise}, and a process has ended")
             time.sleep(_LOOK_SECONDS)
 
-    def log_tail(self) -> str:
-        """The end of what the processes logged."""
+    def failure(self, what: str) -> DemoError:
+        """The error that says what went wrong and shows the end of what the processes logged."""
+        return DemoError(f"{what}. The end of the log:\n{self._log_tail()}")
+
+    def _log_tail(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-TAIL_LINES:])
 
@@ -93,26 +99,30 @@ def running_system(directory: Path, environment: Mapping[str, str]) -> Iterator[
     log = directory / "demo.log"
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
-        hubspot_port = hubspot_url.rpartition(":")[2]
-        for command in (["sandbox", "--port", hubspot_port], ["serve", "--port", port]):
-            stack.enter_context(_process(command, environment, output.fileno()))
+        commands = (["sandbox", "--port", hubspot_url.rpartition(":")[2]], ["serve", "--port", port])
+        processes = tuple(
+            stack.enter_context(_process(command, environment, output.fileno())) for command in commands
+        )
         store = Store(environment["DATABASE_URL"])
         stack.callback(store.dispose)
-        system = System(f"http://127.0.0.1:{port}", hubspot_url, store, log)
+        deadline = time.monotonic() + TOTAL_SECONDS
+        system = System(f"http://127.0.0.1:{port}", hubspot_url, store, log, processes, deadline)
         for url in (f"{hubspot_url}/_sandbox/stats", f"{system.web_url}/readyz"):
-            system.wait_until(lambda url=url: _answers(url), START_SECONDS, f"{url} did not answer")  # type: ignore[misc]
+            system.wait_until(partial(_answers, url), f"{url} did not answer")
         yield system
 
 
 @contextmanager
-def _process(command: list[str], environment: Mapping[str, str], output: int) -> Iterator[None]:
+def _process(
+    command: list[str], environment: Mapping[str, str], output: int
+) -> Iterator[subprocess.Popen[bytes]]:
     # A process group of its own: Ctrl-C in a terminal must reach this process alone; it then ends the others.
     process = subprocess.Popen(  # noqa: S603 - our own commands
         [sys.executable, "-m", "integration", *command], env=environment, stdout=output, stderr=output,
         process_group=0,
     )  # fmt: skip
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         try:

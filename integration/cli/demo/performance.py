@@ -17,7 +17,7 @@ from integration.clock import now
 from integration.lead.merge import LeadState, confirm, pending
 from integration.pipeline.rehearse import Rehearsal, rehearse
 from integration.pipeline.sources import Configuration
-from integration.records import RawRequest, Secret
+from integration.records import Cause, RawRequest, Secret
 from integration.settings import Settings
 from integration.store.listings import find_event, list_rejected
 
@@ -89,8 +89,7 @@ class Performer:
         """Send what the step says, wait until all is delivered, and compare."""
         signed = [self._signed(delivery) for delivery in step.deliveries]
         before = len(self._requests())
-        with ThreadPoolExecutor(len(signed)) as threads:
-            answers = tuple(threads.map(_post, signed))
+        answers = self._send(signed)
         self._system.settle()
         arrived = tuple(_arrived(entry) for entry in self._requests()[before:])
         states, why = self._stored(step, answers)
@@ -102,6 +101,13 @@ class Performer:
         )
         types = tuple(self._rehearse(item, {}).events[0].translation.type or "?" for item in signed)
         return Performed(step, types, answers, arrived, why, failures)
+
+    def _send(self, signed: Sequence[RawRequest]) -> tuple[Answer, ...]:
+        try:
+            with ThreadPoolExecutor(len(signed)) as threads:
+                return tuple(threads.map(_post, signed))
+        except requests.RequestException as error:
+            raise self._system.failure(f"{self._system.web_url} did not answer") from error
 
     def _signed(self, delivery: Delivery) -> RawRequest:
         source = usable_source(self._configuration, delivery.source)
@@ -146,7 +152,11 @@ class Performer:
             events = [find_event(connection, f"{answer.id}-0") for answer in answers]
         states = [event.line.state if event else "missing" for event in events]
         cause = events[-1].line.cause if events[-1] else None
-        return states, f"{cause.detail} {cause.cure}".strip() if cause else ""
+        return states, _in_words(cause) if cause else ""
+
+
+def _in_words(cause: Cause) -> str:
+    return f"{cause.detail}; cure: {cause.cure}" if cause.cure else cause.detail
 
 
 def _post(request: RawRequest) -> Answer:
