@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-all lint types format lock bench clean help
+.PHONY: demo test test-all chaos lint types format lock bench clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,10 @@ test: $(VENV)/dev.done  ## the test suite, on SQLite and PostgreSQL
 
 test-all: $(VENV)/dev.done  ## with the long ones: kill -9 under load, many rounds
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/dev.done  ## kill -9 of anything under load, many rounds: make chaos ROUNDS=200 DATABASE=sqlite
+	@$(BIN)/python -m tests.acceptance.chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1) \
+		--database $(or $(DATABASE),sqlite)
 
 lint: $(VENV)/dev.done  ## ruff: rules and format
 	@$(BIN)/ruff check .

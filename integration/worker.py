@@ -69,11 +69,10 @@ class Worker:
         log_action(log, "worker.started", "Worker started")
         threads = [
             threading.Thread(target=self._repeat, args=(step,), name=step.__name__.strip("_"))
-            for step in (self._translate, self._deliver, self._keep_leases, self._prune)
+            for step in (self._watch, self._translate, self._deliver, self._keep_leases, self._prune)
         ]
         for thread in threads:
             thread.start()
-        self._watch()
         for thread in threads:
             thread.join()
         self._deliverer.close()

@@ -170,9 +170,10 @@ def _line(out: Console, text: str, style: str = "") -> None:
 @json_option
 @click.pass_context
 def test(context: click.Context, *, sources: tuple[str, ...], as_json: bool) -> None:
-    """Run the tests that stand in the mapping files (default: of all sources).
+    """Run the tests that stand in the mapping files.
 
-    Each takes a recorded payload and compares what would be sent to HubSpot with what it expects.
+    Those of the sources given, or of all. Each takes a recorded payload and compares what would be sent
+    to HubSpot with what it expects.
     """
     settings = Settings.read()
     configuration = read_configuration(settings)

@@ -18,9 +18,10 @@ from integration.settings import Settings
 @json_option
 @click.pass_context
 def check(context: click.Context, directory: Path | None, *, as_json: bool) -> None:
-    """Find every problem in the mapping files of DIRECTORY (default: MAPPINGS_DIR).
+    """Find every problem in the mapping files, at once.
 
-    One line each: file:line, the position in the file, what is wrong, what to write instead.
+    DIRECTORY is the folder of the mapping files (default: MAPPINGS_DIR). One line each:
+    file:line, the position in the file, what is wrong, what to write instead.
     """
     checked = directory or Settings.read().mappings_dir
     configuration = load_configuration(checked, os.environ)

@@ -37,7 +37,12 @@ def read_backlog(connection: Connection) -> Backlog:
         select(events.c.cause, func.count()).where(events.c.state == "dead").group_by(events.c.cause)
     )
     dead_leads = select(leads.c.cause, func.count()).where(leads.c.state == "dead").group_by(leads.c.cause)
-    oldest = select(func.min(leads.c.waiting_since)).where(leads.c.waiting_since.is_not(None))
+    oldest = (
+        select(leads.c.waiting_since)
+        .where(leads.c.waiting_since.is_not(None), leads.c.state.in_(["due", "leased"]))
+        .order_by(leads.c.waiting_since)
+        .limit(1)
+    )
     return Backlog(
         events_received=connection.execute(received).scalar_one(),
         leads_waiting=due + leased,

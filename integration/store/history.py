@@ -152,8 +152,8 @@ def lock_prunable(connection: Connection, request_ids: Sequence[str]) -> list[st
 
 
 def _is_settled() -> ColumnElement[bool]:
-    """No event of the request waits for translation or is a dead letter, nor belongs to a lead that has unsent
-    changes or is to be rebuilt. Its events are found by their ids, which begin with the request's.
+    """No event of the request waits for translation or is a dead letter, or belongs to a lead that has
+    unsent changes or is to be rebuilt. Its events are found by their ids, which begin with the request's.
     """
     busy_lead = and_(leads.c.id == events.c.lead_id, or_(leads.c.state != "clean", leads.c.refold == 1))
     return ~exists().where(

@@ -112,9 +112,7 @@ def list_events(
 
     By the primary key, `events_by_source`, `events_received` or `events_settled`.
     """
-    query = _EVENTS.order_by(events.c.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(events.c.id < before)
+    query = _page(limit, before)
     if source is not None:
         query = query.where(events.c.source == source)
     if state is not None:
@@ -124,6 +122,19 @@ def list_events(
     ):  # says so in words: SQLite uses a partial index only where its condition is repeated
         query = query.where(events.c.state != literal_column("'received'"))
     return _event_lines(connection, query)
+
+
+def list_dead_events(
+    connection: Connection, *, cause: str, limit: int, before: str | None = None
+) -> list[EventLine]:
+    """The newest dead events of this cause older than the id `before`. By `events_dead`."""
+    dead = (events.c.state == literal_column("'dead'"), events.c.cause == cause)
+    return _event_lines(connection, _page(limit, before).where(*dead))
+
+
+def _page(limit: int, before: str | None) -> Select[Any]:
+    query = _EVENTS.order_by(events.c.id.desc()).limit(limit)
+    return query if before is None else query.where(events.c.id < before)
 
 
 def list_rejected(
@@ -243,9 +254,11 @@ def _attempts_with(connection: Connection, lead_id: str, event_id: str) -> tuple
         .order_by(attempts.c.id)
         .limit(ATTEMPTS_SHOWN)
     )
-    return tuple(
-        AttemptLine(
-            row.id, row.started_at, row.duration, row.status, row.outcome, json.loads(row.fields), row.detail
-        )
-        for row in connection.execute(query)
+    return tuple(attempt_line(row) for row in connection.execute(query))
+
+
+def attempt_line(row: Row[Any]) -> AttemptLine:
+    """A row of `attempts` as a line."""
+    return AttemptLine(
+        row.id, row.started_at, row.duration, row.status, row.outcome, json.loads(row.fields), row.detail
     )

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -73,7 +74,7 @@ class Changes:
 
     def close(self) -> None:
         """Let go of the connection; the next `wait` opens a new one."""
-        with suppress(DBAPIError, OSError):
+        with suppress(DBAPIError, psycopg.Error, OSError):
             self._open.close()
         self._open = ExitStack()
         self._connection = None

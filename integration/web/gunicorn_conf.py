@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from typing import Any
-
-from prometheus_client import multiprocess
 
 from integration.logs import configure_logs
 from integration.process import spare_the_collector
 from integration.settings import Settings
 
 _settings = Settings.read()
+_METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_own_directory = ""
+if not os.environ.get(_METRICS_VARIABLE):
+    # The processes count together only if this is set before any of them imports prometheus_client.
+    _own_directory = os.environ[_METRICS_VARIABLE] = tempfile.mkdtemp(prefix="leadwire-metrics-")
 
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.web_concurrency
@@ -28,6 +34,7 @@ def post_worker_init(_worker: Any) -> None:
     spare_the_collector()
 
 
-def child_exit(_server: Any, worker: Any) -> None:
-    """Forget the live gauges of a process that ended."""
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+def on_exit(_server: Any) -> None:
+    """Remove the directory in which the processes counted, if it is ours."""
+    if _own_directory:
+        shutil.rmtree(_own_directory, ignore_errors=True)

@@ -49,6 +49,7 @@ rules:
       city: city
       phone: phone
       score: {from: score, as: integer, write: max}
+      sourceId: {from: paid, as: integer, write: sum}
 """
 
 

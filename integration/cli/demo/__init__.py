@@ -33,7 +33,7 @@ _WIDTH = 110
 @json_option
 @click.pass_context
 def demo(context: click.Context, *, as_json: bool) -> None:
-    """See it work: recorded events come in, HubSpot lead updates go out, all on this machine.
+    """See it work: events come in, HubSpot lead updates go out.
 
     Starts a stand-in HubSpot, web and worker with a temporary database, sends signed events through real
     HTTP, and checks what arrived. Exit code 1 if anything is missing.

