@@ -59,6 +59,7 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # urllib3 prints request lines at DEBUG, and HubSpot's Leads API carries the token in its URLs.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
 

@@ -26,6 +26,12 @@ SECTIONS = {
     "Look": {
         "sources": "integration.cli.look:sources",
         "events": "integration.cli.look:events",
+        "leads": "integration.cli.leads:leads",
+        "status": "integration.cli.status:status",
+    },
+    "Mend": {
+        "dead": "integration.cli.dead:dead",
+        "replay": "integration.cli.replay:replay",
     },
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -92,11 +93,12 @@ def _details_as_json(event: EventDetails) -> dict[str, Any]:
         "mapping_version": event.mapping_version,
         "changes": [change_as_json(change) for change in event.changes],
         "lead_state": event.lead_state,
-        "attempts": [_attempt_as_json(attempt) for attempt in event.attempts],
+        "attempts": [attempt_as_json(attempt) for attempt in event.attempts],
     }
 
 
-def _attempt_as_json(attempt: AttemptLine) -> dict[str, Any]:
+def attempt_as_json(attempt: AttemptLine) -> dict[str, Any]:
+    """An attempt in a listing."""
     return {
         "id": attempt.id,
         "started_at": json_time(attempt.started_at),
@@ -111,14 +113,14 @@ def _attempt_as_json(attempt: AttemptLine) -> dict[str, Any]:
 def _print_details(
     out: Console, request: StoredRequest, body: object, event: EventDetails | None, siblings: list[EventLine]
 ) -> None:
-    _print_facts(out, f"Request {request.id}", _request_facts(request))
-    _print_facts(out, "Headers", dict(request.headers))
-    _print_heading(out, f"Body ({request.body_size} bytes)")
+    print_facts(out, f"Request {request.id}", _request_facts(request))
+    print_facts(out, "Headers", dict(request.headers))
+    print_heading(out, f"Body ({request.body_size} bytes)")
     out.print(plain(_body_text(body)), soft_wrap=True)
     for line in siblings:
-        _print_facts(out, f"Event {line.id}", _event_facts(line))
+        print_facts(out, f"Event {line.id}", _event_facts(line))
     if event:
-        _print_facts(out, f"Event {event.line.id}", _event_facts(event.line))
+        print_facts(out, f"Event {event.line.id}", _event_facts(event.line))
         _print_changes(out, event)
         _print_attempts(out, event)
 
@@ -151,7 +153,7 @@ def _event_facts(line: EventLine) -> dict[str, str]:
 def _print_changes(out: Console, event: EventDetails) -> None:
     if not event.changes:
         return
-    _print_heading(out, "What it asked for")
+    print_heading(out, "What it asked for")
     table = new_table("field", "value", "write", "mapping")
     for change in event.changes:
         table.add_row(
@@ -163,9 +165,14 @@ def _print_changes(out: Console, event: EventDetails) -> None:
 def _print_attempts(out: Console, event: EventDetails) -> None:
     if event.lead_state is None:
         return
-    _print_heading(out, f"Attempts that carried it (the lead is {event.lead_state})")
+    print_heading(out, f"Attempts that carried it (the lead is {event.lead_state})")
+    print_attempts(out, event.attempts)
+
+
+def print_attempts(out: Console, attempts: Sequence[AttemptLine]) -> None:
+    """Attempts as a table, or that there are none."""
     table = new_table("started (UTC)", "status", "outcome", "ms", "sent", "detail")
-    for attempt in event.attempts:
+    for attempt in attempts:
         table.add_row(
             shown_time(attempt.started_at),
             str(attempt.status or "none"),
@@ -174,17 +181,19 @@ def _print_attempts(out: Console, event: EventDetails) -> None:
             plain(shown_value(dict(attempt.fields))),
             plain(attempt.detail or ""),
         )
-    out.print(table if event.attempts else plain("None yet."))
+    out.print(table if attempts else plain("None yet."))
 
 
-def _print_facts(out: Console, heading: str, facts: dict[str, str]) -> None:
-    _print_heading(out, heading)
+def print_facts(out: Console, heading: str, facts: dict[str, str]) -> None:
+    """A heading and what is known, one line each, names in a column."""
+    print_heading(out, heading)
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         out.print(plain(f"{name:<{width}}  {value}"), soft_wrap=True)
 
 
-def _print_heading(out: Console, text: str) -> None:
+def print_heading(out: Console, text: str) -> None:
+    """An empty line and a heading."""
     out.print()
     out.print(plain(text), style="bold", soft_wrap=True)
 

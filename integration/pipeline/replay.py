@@ -69,6 +69,11 @@ class PlannedField:
     after: FieldState
     would_send: bool
 
+    @property
+    def cause(self) -> FieldState:
+        """The state whose event and mapping line tell where the value that is sent, or was, comes from."""
+        return self.after if self.would_send else self.before
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedLead:

@@ -112,6 +112,7 @@ def load_configuration(directory: Path, environ: Mapping[str, str]) -> Configura
     sources = {
         folder.name: _load_source(folder, directory, catalogue, environ) for folder in _folders(directory)
     }
+    problems = (*problems, *_misnamed_folders(directory))
     broken = (source.problems for source in sources.values() if isinstance(source, BrokenSource))
     return Configuration(catalogue, sources, (*problems, *(problem for group in broken for problem in group)))
 
@@ -143,6 +144,13 @@ def _load_source(
     if mapping.source != folder.name:
         return BrokenSource(folder.name, (_misnamed(mapping.source, folder.name, shown_as),))
     return Source(folder.name, mapping, scheme, secrets)
+
+
+def _misnamed_folders(directory: Path) -> Iterator[Problem]:
+    for file in sorted(directory.glob(f"*/{MAPPING_FILE}")):
+        if not _NAME.fullmatch(file.parent.name):
+            cure = "use lower-case letters, digits, - and _: the name is part of the URL"
+            yield Problem(_shown(directory, file), "", "the folder's name cannot be a source's name", cure)
 
 
 def _misnamed(source: str, folder: str, shown_as: str) -> Problem:

@@ -195,43 +195,47 @@ def has_update(item: Translated) -> bool:
 
 
 def resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> dict[str, str]:
-    """The lead of each event, by event id. Leads that are not known yet are created, identifiers linked."""
-    assignment = assign_leads(items, leads.find_by_identifiers(connection, wanted_identifiers(items)), now)
-    leads.create(connection, assignment.created, now)
-    if not leads.link(connection, assignment.links):
-        raise _LinkedMeanwhileError
-    return assignment.lead_ids
+    """The lead of each event, by event id. Leads that are not known yet are created, identifiers linked.
 
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Which lead each event is for, by event id; the leads to create for that, the identifiers to link."""
-
-    lead_ids: dict[str, str]
-    created: list[str]
-    links: dict[IdentifierKey, str]
-
-
-def wanted_identifiers(items: Iterable[Translated]) -> set[IdentifierKey]:
-    """By what these events know their leads."""
-    return {(known.kind, known.value) for item in items for known in item.translation.identifiers}
-
-
-def assign_leads(items: Iterable[Translated], linked: Mapping[IdentifierKey, str], now: Micros) -> Assignment:
-    """The lead of each event: the first that one of its identifiers is linked to, else a new one."""
-    known = dict(linked)
-    assignment = Assignment({}, [], {})
+    The first identifier that is known decides, in the mapping's order; but a lead that has another guid is
+    another lead, whatever else they share. An identifier stays with the lead that it was first linked to.
+    """
+    wanted = {(i.kind, i.value) for item in items for i in item.translation.identifiers}
+    known = leads.find_by_identifiers(connection, wanted)
+    there = set(known.values())
+    guids = {
+        lead_id: found["guid"]
+        for lead_id, found in leads.identifiers_of(connection, there).items()
+        if "guid" in found
+    }
+    fresh: dict[IdentifierKey, str] = {}
+    lead_ids = {}
     for item in items:
-        keys = [(identifier.kind, identifier.value) for identifier in item.translation.identifiers]
-        lead_id = next((known[key] for key in keys if key in known), None)
-        if lead_id is None:
-            lead_id = new_id(now)
-            assignment.created.append(lead_id)
-        for key in keys:
+        identifiers = {i.kind: i.value for i in item.translation.identifiers}
+        lead_id = _known_lead(identifiers, known, guids) or new_id(now)
+        lead_ids[item.event.id] = lead_id
+        for key in identifiers.items():
             if key not in known:
-                known[key] = assignment.links[key] = lead_id
-        assignment.lead_ids[item.event.id] = lead_id
-    return assignment
+                known[key] = fresh[key] = lead_id
+        if "guid" in identifiers:
+            guids.setdefault(lead_id, identifiers["guid"])
+    leads.create(connection, sorted(set(lead_ids.values()) - there), now)
+    if not leads.link(connection, fresh):
+        raise _LinkedMeanwhileError
+    return lead_ids
+
+
+def _known_lead(
+    identifiers: Mapping[str, str], known: Mapping[IdentifierKey, str], guids: Mapping[str, str]
+) -> str | None:
+    for key in identifiers.items():
+        lead_id = known.get(key)
+        if lead_id is None:
+            continue
+        guid = identifiers.get("guid")
+        if guid is None or guids.get(lead_id, guid) == guid:
+            return lead_id
+    return None
 
 
 def _merge_into_leads(

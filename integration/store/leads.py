@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from integration.records import Cause, Identifier, Micros
+from integration.records import Cause, Micros
 from integration.store.tables import identifiers, leads
 
 IdentifierKey = tuple[str, str]
@@ -78,11 +78,6 @@ def identifiers_of(connection: Connection, lead_ids: Collection[str]) -> dict[st
     for row in connection.execute(query.order_by(identifiers.c.kind, identifiers.c.value)):
         found[row.lead_id][row.kind] = row.value
     return found
-
-
-def lead_identifiers(found: dict[str, str]) -> tuple[Identifier, ...]:
-    """The same as records."""
-    return tuple(Identifier(kind, value) for kind, value in found.items())
 
 
 def create(connection: Connection, ids: Sequence[str], now: Micros) -> None:

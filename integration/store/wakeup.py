@@ -47,7 +47,7 @@ class Changes:
         try:
             connection = self._connected()
             return self._poll(connection, seconds) if self._store.is_sqlite else _listen(connection, seconds)
-        except (DBAPIError, sqlite3.Error, StoreUnavailableError, OSError):
+        except (DBAPIError, sqlite3.Error, psycopg.Error, StoreUnavailableError, OSError):
             self.close()
             time.sleep(min(seconds, RECONNECT_SECONDS))
             return False

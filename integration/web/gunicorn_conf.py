@@ -25,7 +25,7 @@ worker_connections = 1000
 keepalive = 60
 timeout = 60
 graceful_timeout = 25  # PaaS hosts kill 30 seconds after SIGTERM
-max_requests = 0
+control_socket_disable = True  # nobody here speaks to it, and it would be a file in the home directory
 
 
 def post_worker_init(_worker: Any) -> None:

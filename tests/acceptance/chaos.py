@@ -1,5 +1,5 @@
-"""Chaos: random events out of order with duplicates, a stand-in HubSpot that misbehaves, kill -9 of anything at
-any moment, the database included; and then every accepted event is settled and every lead is right.
+"""Chaos: random events out of order with duplicates, a stand-in HubSpot that misbehaves, kill -9 of anything
+at any moment, the database included; then every accepted event is settled and every lead is right.
 
 One deployment (web, 2 workers, sandbox) lives through all rounds; each round has leads and events of its own.
 Run it: python -m tests.acceptance.chaos --rounds 200 --database sqlite --seed 1
