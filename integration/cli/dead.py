@@ -25,6 +25,7 @@ from integration.cli.show import print_facts, show
 from integration.cli.stored import line_as_json, opened, reading
 from integration.clock import now
 from integration.pipeline.retry import Letters, Retried, count_dead, retry_dead
+from integration.records import Cause
 from integration.settings import Settings
 from integration.store.dead import DeadGroup, dead_groups
 from integration.store.engine import Store
@@ -41,7 +42,7 @@ from integration.store.listings import EventLine, find_event, list_dead_events
 @json_option
 @click.pass_context
 def dead(context: click.Context, *, cause: str | None, limit: int, before: str | None, as_json: bool) -> None:
-    """Dead letters by cause: how many, since when, an example, and the cure.
+    """Dead letters by cause: how many, since when, an example, the cure.
 
     An event is dead when its mapping can make no valid update of it; a lead is dead when HubSpot refuses
     its changes, or was out of reach for days. Mend the cause, then run `leadwire dead retry`.
@@ -111,18 +112,20 @@ def _print_letters(found: Sequence[EventLine | KnownLead], limit: int, *, as_jso
 def _print_table(out: Console, letters: Sequence[EventLine | KnownLead], more: str | None) -> None:
     table = new_table("id", "what", "since (UTC)", "lead", "detail")
     for letter in letters:
-        if isinstance(letter, EventLine):
-            cells = (f"{letter.source} event", letter.received_at, letter.lead, letter.cause)
-        else:
-            cells = ("lead", letter.row.failing_since, letter.identifiers, letter.row.cause)
-        what, since, lead, cause = cells
-        detail = cause.detail if cause else ""
-        table.add_row(
-            plain(_id(letter)), plain(what), shown_time(since), plain(shown_lead(lead)), plain(detail)
-        )
+        what, since, lead, cause = _in_words(letter)
+        cells = (plain(_id(letter)), plain(what), since, plain(lead), plain(cause.detail if cause else ""))
+        table.add_row(*cells)
     out.print(table)
     if more:
         out.print(plain(f"For the next page, add --before {more}"), style="dim", soft_wrap=True)
+
+
+def _in_words(letter: EventLine | KnownLead) -> tuple[str, str, str, Cause | None]:
+    """What it is, since when, of which lead, and why."""
+    if isinstance(letter, EventLine):
+        since = shown_time(letter.received_at)
+        return f"{letter.source} event", since, shown_lead(letter.lead), letter.cause
+    return "lead", shown_time(letter.row.failing_since), shown_lead(letter.identifiers), letter.row.cause
 
 
 def _id(letter: EventLine | KnownLead) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -35,7 +34,7 @@ ATTEMPTS_SHOWN = 10
 @json_option
 @click.pass_context
 def leads(context: click.Context, *, limit: int, before: str | None, as_json: bool) -> None:
-    """The leads that events were about, newest first; `leads show ID` shows one whole."""
+    """The leads, newest first; `leads show ID` shows one with every field."""
     if context.invoked_subcommand:
         return
     with reading(Settings.read()) as connection:
@@ -157,7 +156,7 @@ def _cells(name: str, field: FieldState) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _facts(details: LeadDetails) -> Mapping[str, str]:
+def _facts(details: LeadDetails) -> dict[str, str]:
     row = details.lead.row
     facts = {
         **details.lead.identifiers,

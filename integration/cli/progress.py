@@ -21,7 +21,7 @@ Report = Callable[[int, str], None]
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Report]:
-    """Within the block: call what it gives with how much of `total` is done, and a note on what came of it."""
+    """Within the block, call what it gives with how much of `total` is done, and what came of it so far."""
     if not sys.stderr.isatty():
         yield _lines(what, total)
         return

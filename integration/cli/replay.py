@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from integration.cli.leads import at_hubspot_as_json, shown_at_hubspot
-from integration.cli.moments import MOMENT
+from integration.cli.moments import moment
 from integration.cli.output import (
     console,
     counted,
@@ -57,8 +57,13 @@ class _Wish:
 
 @click.command()
 @click.option("--source", metavar="NAME", help="Only events of this source.")
-@click.option("--since", type=MOMENT, help="Only what arrived then or later: 2026-11-23, ...T15:00Z, 2h, 3d.")
-@click.option("--until", type=MOMENT, help="Only what arrived before then.")
+@click.option(
+    "--since",
+    type=moment,
+    metavar="TIME",
+    help="Only what arrived then or later: 2026-11-23, 2026-11-23T15:00 (UTC), or 30m, 2h, 3d ago.",
+)
+@click.option("--until", type=moment, metavar="TIME", help="Only what arrived before then; as --since.")  # fmt: skip
 @click.option("--type", "type_", metavar="TYPE", help="Only events of this type.")
 @click.option(
     "--where", "condition", metavar="JMESPATH",
@@ -85,7 +90,7 @@ def replay(
     rejected: bool,
     as_json: bool,
 ) -> None:
-    """Translate stored events again with the mappings as they are now; only what differs is sent.
+    """Translate stored events by the mappings as they are now; send what differs.
 
     Safe beside live traffic, which goes first, and safe to interrupt: run it again to go on. A field that the
     mapping no longer sets stays as it is at HubSpot. Dead letters come to life where the mapping is mended.

@@ -18,7 +18,7 @@ from integration.store.status import RECENT_MINUTES, Status, read_status
 @click.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """What waits, what is dead, what the budget leaves, and when the backlog will be clear."""
+    """What waits, what is dead, what the budget leaves, when all is delivered."""
     settings = Settings.read()
     with reading(settings) as connection:
         found = read_status(connection, now())

@@ -24,20 +24,21 @@ from integration.logs import log_action
 from integration.pipeline.refold import refold_once, refolded
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import (
+    KnownLeads,
     Translated,
     assign_leads,
     has_update,
+    known_leads,
     resolve_leads,
     retrying_links,
     settled_event,
     translate_events,
-    wanted_identifiers,
 )
 from integration.records import Micros, RawRequest, Update
 from integration.store import history, inbox, leads, updates
 from integration.store.engine import Store
 from integration.store.history import Selection, SettledEvent
-from integration.store.leads import IdentifierKey, LeadRow
+from integration.store.leads import LeadRow
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -108,11 +109,12 @@ class _Change:
 
 @dataclass(slots=True)
 class _Draft:
-    """A plan under way: per lead what its events would ask for (None: nothing any more), and new leads."""
+    """A plan under way: per lead what its events would ask for (None: nothing any more), and what would be
+    known of leads besides what is stored.
+    """
 
     asked: dict[str, dict[str, Update | None]] = field(default_factory=dict)
-    links: dict[IdentifierKey, str] = field(default_factory=dict)
-    created: set[str] = field(default_factory=set)
+    known: KnownLeads = field(default_factory=KnownLeads)
 
 
 def compile_where(expression: str) -> Where:
@@ -245,13 +247,11 @@ class Replay:
         pairs = self._translated(items)
         news = [new for _, new in pairs if has_update(new)]
         with self._store.read() as connection:
-            wanted = wanted_identifiers(news)
-            drafted = {key: draft.links[key] for key in wanted if key in draft.links}
-            linked = leads.find_by_identifiers(connection, wanted)
-            assignment = assign_leads(news, {**drafted, **linked}, self._clock())
-            changes = _changes(connection, pairs, assignment.lead_ids)
-        draft.links.update(assignment.links)
-        draft.created.update(assignment.created)
+            known = _with_draft(known_leads(connection, news), news, draft)
+            lead_ids, fresh = assign_leads(news, known, self._clock())
+            changes = _changes(connection, pairs, lead_ids)
+        draft.known.by_identifier.update(fresh)
+        draft.known.guids.update({id: known.guids[id] for id in fresh.values() if id in known.guids})
         for change in changes:
             _draft_change(draft, change)
         return len(changes)
@@ -259,7 +259,7 @@ class Replay:
     def _planned_leads(self, draft: _Draft) -> Iterator[PlannedLead]:
         ids = sorted(draft.asked)
         fresh: dict[str, dict[str, str]] = {}
-        for (kind, value), id in draft.links.items():
+        for (kind, value), id in draft.known.by_identifier.items():
             fresh.setdefault(id, {})[kind] = value
         for start in range(0, len(ids), LEADS_AT_ONCE):
             chunk = ids[start : start + LEADS_AT_ONCE]
@@ -272,7 +272,7 @@ class Replay:
                 fields = _planned_fields(row, stored[id], draft.asked[id])
                 if fields:
                     identifiers = {**fresh.get(id, {}), **known[id]}
-                    yield PlannedLead(None if id in draft.created else id, identifiers, fields)
+                    yield PlannedLead(id if id in rows else None, identifiers, fields)
 
     def accept_rejected(self, selection: Selection, progress: Progress, *, dry_run: bool = False) -> Counts:
         """Verify rejected requests again, as of their arrival, with the secrets that are set now.
@@ -377,6 +377,14 @@ def _meaning(update: Update) -> dict[str, tuple[str, str]]:
     really set it. By repr: 1 and True are two values, 20 and 20.0 are stored as two.
     """
     return {change.field: (repr(change.value), change.write) for change in update.changes}
+
+
+def _with_draft(stored: KnownLeads, items: Iterable[Translated], draft: _Draft) -> KnownLeads:
+    """What is stored, and what earlier batches of the plan would have added to it."""
+    wanted = {(known.kind, known.value) for item in items for known in item.translation.identifiers}
+    drafted = {key: id for key in wanted if (id := draft.known.by_identifier.get(key))}
+    guids = {id: draft.known.guids[id] for id in drafted.values() if id in draft.known.guids}
+    return KnownLeads({**drafted, **stored.by_identifier}, {**guids, **stored.guids})
 
 
 def _draft_change(draft: _Draft, change: _Change) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -195,34 +195,53 @@ def has_update(item: Translated) -> bool:
 
 
 def resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> dict[str, str]:
-    """The lead of each event, by event id. Leads that are not known yet are created, identifiers linked.
-
-    The first identifier that is known decides, in the mapping's order; but a lead that has another guid is
-    another lead, whatever else they share. An identifier stays with the lead that it was first linked to.
-    """
-    wanted = {(i.kind, i.value) for item in items for i in item.translation.identifiers}
-    known = leads.find_by_identifiers(connection, wanted)
-    there = set(known.values())
-    guids = {
-        lead_id: found["guid"]
-        for lead_id, found in leads.identifiers_of(connection, there).items()
-        if "guid" in found
-    }
-    fresh: dict[IdentifierKey, str] = {}
-    lead_ids = {}
-    for item in items:
-        identifiers = {i.kind: i.value for i in item.translation.identifiers}
-        lead_id = _known_lead(identifiers, known, guids) or new_id(now)
-        lead_ids[item.event.id] = lead_id
-        for key in identifiers.items():
-            if key not in known:
-                known[key] = fresh[key] = lead_id
-        if "guid" in identifiers:
-            guids.setdefault(lead_id, identifiers["guid"])
+    """The lead of each event, by event id. Leads that are not known yet are created, identifiers linked."""
+    known = known_leads(connection, items)
+    there = set(known.by_identifier.values())
+    lead_ids, fresh = assign_leads(items, known, now)
     leads.create(connection, sorted(set(lead_ids.values()) - there), now)
     if not leads.link(connection, fresh):
         raise _LinkedMeanwhileError
     return lead_ids
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLeads:
+    """The leads that identifiers are linked to, and the guid of each of them that has one."""
+
+    by_identifier: dict[IdentifierKey, str] = field(default_factory=dict)
+    guids: dict[str, str] = field(default_factory=dict)
+
+
+def known_leads(connection: Connection, items: Iterable[Translated]) -> KnownLeads:
+    """Those that identifiers of these events are linked to."""
+    wanted = {(i.kind, i.value) for item in items for i in item.translation.identifiers}
+    by_identifier = leads.find_by_identifiers(connection, wanted)
+    found = leads.identifiers_of(connection, set(by_identifier.values()))
+    guids = {lead_id: kinds["guid"] for lead_id, kinds in found.items() if "guid" in kinds}
+    return KnownLeads(by_identifier, guids)
+
+
+def assign_leads(
+    items: Iterable[Translated], known: KnownLeads, now: Micros
+) -> tuple[dict[str, str], dict[IdentifierKey, str]]:
+    """The lead of each event, by event id, and the identifiers that are to be linked; these become `known`.
+
+    The first identifier that is known decides, in the mapping's order; but a lead that has another guid is
+    another lead, whatever else they share. An identifier stays with the lead that it was first linked to.
+    """
+    fresh: dict[IdentifierKey, str] = {}
+    lead_ids = {}
+    for item in items:
+        identifiers = {i.kind: i.value for i in item.translation.identifiers}
+        lead_id = _known_lead(identifiers, known.by_identifier, known.guids) or new_id(now)
+        lead_ids[item.event.id] = lead_id
+        for key in identifiers.items():
+            if key not in known.by_identifier:
+                known.by_identifier[key] = fresh[key] = lead_id
+        if "guid" in identifiers:
+            known.guids.setdefault(lead_id, identifiers["guid"])
+    return lead_ids, fresh
 
 
 def _known_lead(

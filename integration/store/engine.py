@@ -23,6 +23,14 @@ PAGE_CACHE_KIB = 8 * 1024
 # 16 MB of write-ahead log. SQLite's own 1,000 pages are full after 20 groups, and each checkpoint writes
 # the same index pages to the database again: a third more CPU for each commit.
 CHECKPOINT_PAGES = 4_000
+# A server that vanished without a word would otherwise keep the writer waiting for a quarter of an hour.
+GIVE_UP_ON_A_SILENT_SERVER = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # milliseconds
+}
 
 
 class Store:
@@ -184,7 +192,7 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=pool_size * 4,
-        connect_args={"connect_timeout": 5, "application_name": "leadwire"},
+        connect_args={"application_name": "leadwire", **GIVE_UP_ON_A_SILENT_SERVER},
     )
     event.listen(engine, "checkout", _refuse_closed)
     return engine

@@ -57,7 +57,7 @@ class TestServer:
         assert len(sockets) == 1
 
     @pytest.mark.parametrize(("after", "city"), [(False, ""), (True, "Cambridge")])
-    def test_cuts_the_connection_when_told(self, sandbox: SandboxServer, after: bool, city: str) -> None:  # noqa: FBT001
+    def test_cuts_the_connection_when_told(self, sandbox: SandboxServer, after: bool, city: str) -> None:
         fault = {"drop": True, "count": 1, "after": after}
         requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
         outcome = send(sandbox, city="Cambridge")

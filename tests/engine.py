@@ -1,0 +1,192 @@
+"""The whole engine in one process over one store: requests in, a HubSpot that answers as told, a clock at hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from integration.lead.merge import LeadState, from_json
+from integration.pipeline.accept import Intake, RefusedError
+from integration.pipeline.bundles import BundleTiming
+from integration.pipeline.deliver import Deliverer
+from integration.pipeline.refold import refold_once
+from integration.pipeline.replay import Counts, Plan, Replay, Where
+from integration.pipeline.retention import Retention
+from integration.pipeline.sources import Source, Sources
+from integration.pipeline.translate import Translator
+from integration.records import MICROS_PER_SECOND, Bundle, Outcome, RawRequest, Wire
+from integration.settings import RateLimit
+from integration.store.engine import Store
+from integration.store.history import Selection
+from integration.store.lead_listings import find_lead_id, lead_details
+from integration.store.leads import LeadRow
+
+SECOND = MICROS_PER_SECOND
+DAY = 24 * 3600 * SECOND
+START = 1_764_000_000 * SECOND
+MIB = 1024 * 1024
+
+MAPPING = """\
+version: 1
+source: shop
+title: A shop
+verify: {scheme: token, header: X-Token, secrets: [SHOP_TOKEN]}
+event:
+  id: id
+  type: type
+  time: {from: at, as: unix_seconds}
+lead:
+  guid: guid
+  email: email
+rules:
+  - name: paid
+    events: [paid]
+    set:
+      city: city
+      score: {from: score, write: sum}
+"""
+
+
+class FakeHubSpot:
+    """A destination that does what `outcome` says, and keeps what it took."""
+
+    name = "fake"
+    max_batch = 1
+
+    def __init__(self) -> None:
+        self.outcome = Outcome("done", 200)
+        self.sent: list[tuple[str, dict[str, Wire | None]]] = []
+
+    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
+        self.sent += [(bundle.identifiers["guid"], dict(bundle.fields)) for bundle in bundles]
+        return [self.outcome for _ in bundles]
+
+
+class Engine:
+    """All stages over one store. `now` stands still unless a test moves it."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.now = START
+        self.hubspot = FakeHubSpot()
+        self.environ = {"SHOP_TOKEN": "opensesame"}
+        self._folder = folder
+        self.write_mapping(MAPPING)
+        self._deliverer = Deliverer(
+            store, self.hubspot, self._clock, RateLimit(10_000, 1), worker="w", concurrency=2
+        )
+
+    def close(self) -> None:
+        self._deliverer.close()
+
+    def _clock(self) -> int:
+        return self.now
+
+    @property
+    def sources(self) -> Sources:
+        """The mappings as the files are now."""
+        return Sources(self._folder, self.environ)
+
+    def write_mapping(self, text: str, source: str = "shop") -> None:
+        file = self._folder / source / "mapping.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def change_mapping(self, old: str, new: str) -> None:
+        file = self._folder / "shop" / "mapping.yaml"
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+    def post(self, payload: Mapping[str, object], token: str = "opensesame") -> str:
+        """Accept a request, or keep it as rejected; returns the request's id ("" for a rejected one)."""
+        self.now += SECOND
+        body = json.dumps({"type": "paid", "at": self.now // SECOND, **payload}).encode()
+        headers = {"content-type": "application/json", "x-token": token}
+        request = RawRequest("shop", "POST", "https://x/hooks/shop", "", headers, body, self.now)
+        intake = Intake(self.store, self.sources, self._clock, max_body_bytes=MIB, rejected_keep=100)
+        try:
+            source = intake.source("shop")
+            assert isinstance(source, Source)
+            return intake.accept(source, request).receipt.id
+        except RefusedError:
+            return ""
+        finally:
+            intake.close()
+
+    def translate(self) -> None:
+        """Translate all that waits, as a worker would."""
+        timing = BundleTiming(0, 0)
+        translator = Translator(
+            self.store, self.sources, self._clock, timing, worker="w", max_body_bytes=MIB
+        )
+        while translator.run_once():
+            pass
+
+    def refold(self) -> int:
+        return refold_once(self.store, self._clock)
+
+    def deliver(self) -> list[tuple[str, dict[str, Wire | None]]]:
+        """Deliver all that is due; returns what HubSpot got meanwhile."""
+        before = len(self.hubspot.sent)
+        while self._deliverer.run_once():
+            pass
+        return self.hubspot.sent[before:]
+
+    def work(self) -> list[tuple[str, dict[str, Wire | None]]]:
+        """Translate, rebuild and deliver until nothing is left; returns what HubSpot got meanwhile."""
+        self.translate()
+        while self.refold():
+            pass
+        return self.deliver()
+
+    @property
+    def engine(self) -> Replay:
+        return Replay(self.store, self.sources, self._clock, max_body_bytes=MIB)
+
+    def replay(
+        self, selection: Selection = Selection(), where: Where | None = None  # noqa: B008 - frozen
+    ) -> Counts:
+        return self.engine.run(selection, where, _ignore)
+
+    def plan(self) -> Plan:
+        return self.engine.plan(Selection(), None, _ignore)
+
+    def prune(self, days: int = 30) -> int:
+        """Prune all there is to prune; returns the number of steps."""
+        retention, steps = Retention(self.store, self._clock, days), 0
+        while retention.step():
+            steps += 1
+        return steps
+
+    def lead(self, known_by: str) -> LeadRow:
+        with self.store.read() as connection:
+            id = find_lead_id(connection, known_by)
+            assert id is not None, known_by
+            details = lead_details(connection, id, attempts_shown=0)
+        assert details is not None
+        return details.lead.row
+
+    def state(self, known_by: str) -> LeadState:
+        return from_json(self.lead(known_by).document)
+
+    def values(self, known_by: str) -> dict[str, Any]:
+        return {name: field.value for name, field in self.state(known_by).items()}
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+@contextmanager
+def running(store: Store, folder: Path) -> Iterator[Engine]:
+    """An engine over this store, with its mappings in `folder`."""
+    engine = Engine(store, folder / "mappings")
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
