@@ -119,9 +119,7 @@ class Engine:
     def translate(self) -> None:
         """Translate all that waits, as a worker would."""
         timing = BundleTiming(0, 0)
-        translator = Translator(
-            self.store, self.sources, self._clock, timing, worker="w", max_body_bytes=MIB
-        )
+        translator = Translator(self.store, self.sources, self._clock, timing, worker="w", max_body_bytes=MIB)
         while translator.run_once():
             pass
 
@@ -147,7 +145,9 @@ class Engine:
         return Replay(self.store, self.sources, self._clock, max_body_bytes=MIB)
 
     def replay(
-        self, selection: Selection = Selection(), where: Where | None = None  # noqa: B008 - frozen
+        self,
+        selection: Selection = Selection(),
+        where: Where | None = None,  # noqa: B008 - frozen
     ) -> Counts:
         return self.engine.run(selection, where, _ignore)
 
@@ -188,5 +188,3 @@ def running(store: Store, folder: Path) -> Iterator[Engine]:
         yield engine
     finally:
         engine.close()
-
-

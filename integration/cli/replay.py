@@ -63,7 +63,7 @@ class _Wish:
     metavar="TIME",
     help="Only what arrived then or later: 2026-11-23, 2026-11-23T15:00 (UTC), or 30m, 2h, 3d ago.",
 )
-@click.option("--until", type=moment, metavar="TIME", help="Only what arrived before then; as --since.")  # fmt: skip
+@click.option("--until", type=moment, metavar="TIME", help="Only what arrived before then; as --since.")
 @click.option("--type", "type_", metavar="TYPE", help="Only events of this type.")
 @click.option(
     "--where", "condition", metavar="JMESPATH",
