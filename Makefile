@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-all chaos lint types format lock bench clean help
+.PHONY: demo test test-all chaos lint types format docs lock bench clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ types: $(VENV)/dev.done  ## mypy, strict
 format: $(VENV)/dev.done  ## put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(VENV)/dev.done  ## bring the parts of the docs that are made from the code up to date
+	@$(BIN)/python -m tests.docs_tables
 
 bench: $(VENV)/dev.done  ## all benchmarks; results go into docs/performance.md by hand
 	@$(BIN)/python bench/run.py

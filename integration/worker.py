@@ -54,8 +54,6 @@ class Worker:
         self._stop = threading.Event()
         self._received = threading.Event()
         self._due = threading.Event()
-        self._count_lock = threading.Lock()
-        self._in_hand = 0
 
     def stop(self) -> None:
         """Finish what is in hand, then return from `run`. Safe in a signal handler."""
@@ -104,14 +102,13 @@ class Worker:
             self._received.clear()
 
     def _deliver(self) -> None:
-        free = self._capacity - self._in_hand
+        free = self._capacity - self._deliverer.in_hand
         if free < self._capacity // 2:
             self._wait_for_work(IDLE_SECONDS)
             return
         claim = self._deliverer.claim(free)
         for job in claim.jobs:
-            self._count(1)
-            self._deliverer.start(job, self._job_done)
+            self._deliverer.start(job, self._due.set)
         if not claim.jobs:
             self._wait_for_work(self._seconds_until(claim.wait_until))
 
@@ -123,14 +120,6 @@ class Worker:
         if time is None:
             return IDLE_SECONDS
         return min(max((time - self._clock()) / MICROS_PER_SECOND, 0.001), IDLE_SECONDS)
-
-    def _job_done(self) -> None:
-        self._count(-1)
-        self._due.set()
-
-    def _count(self, change: int) -> None:
-        with self._count_lock:
-            self._in_hand += change
 
     def _keep_leases(self) -> None:
         self._deliverer.keep_leases()

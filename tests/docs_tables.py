@@ -46,7 +46,7 @@ PAGES = sorted(
 )
 _PART = re.compile(r"(?P<begin><!-- made: (?P<name>.+?) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 _FILE = re.compile(r"<!-- file: (?P<path>\S+) -->\n+```[^\n]*\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
-_KEYS_AT: Mapping[str, tuple[str, ...]] = {
+PLACES: Mapping[str, tuple[str, ...]] = {
     "file": (),
     "event": ("properties", "event"),
     "event.time": ("properties", "event", "properties", "time"),
@@ -60,12 +60,17 @@ _KEYS_AT: Mapping[str, tuple[str, ...]] = {
 
 def rendered(text: str) -> str:
     """The page with its made parts as they must be now."""
-    files = {match["path"]: match["text"] for match in _FILE.finditer(text)}
+    files = files_of(text)
 
     def part(match: re.Match[str]) -> str:
         return f"{match['begin']}{made(match['name'], files)}{match['end']}"
 
     return _PART.sub(part, text)
+
+
+def files_of(text: str) -> dict[str, str]:
+    """The files that a page shows, by path."""
+    return {match["path"]: match["text"] for match in _FILE.finditer(text)}
 
 
 def made(name: str, files: Mapping[str, str]) -> str:
@@ -179,7 +184,7 @@ def _metrics() -> Iterable[str]:
 def keys_of(where: str) -> dict[str, str]:
     """The keys that may stand at a place of a mapping file (`event`, `value`, ...), and their meaning."""
     node = SCHEMA
-    for step in _KEYS_AT[where]:
+    for step in PLACES[where]:
         node = node[step]
     required = node.get("required", ())
     return {

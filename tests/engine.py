@@ -1,4 +1,4 @@
-"""The whole engine in one process over one store: requests in, a HubSpot that answers as told, a clock at hand."""
+"""The whole engine in one process: requests come in, a HubSpot answers as told, a clock is at hand."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ SECOND = MICROS_PER_SECOND
 DAY = 24 * 3600 * SECOND
 START = 1_764_000_000 * SECOND
 MIB = 1024 * 1024
+EVERYTHING = Selection()
 
 MAPPING = """\
 version: 1
@@ -146,13 +147,13 @@ class Engine:
 
     def replay(
         self,
-        selection: Selection = Selection(),
-        where: Where | None = None,  # noqa: B008 - frozen
+        selection: Selection = EVERYTHING,
+        where: Where | None = None,
     ) -> Counts:
         return self.engine.run(selection, where, _ignore)
 
     def plan(self) -> Plan:
-        return self.engine.plan(Selection(), None, _ignore)
+        return self.engine.plan(EVERYTHING, None, _ignore)
 
     def prune(self, days: int = 30) -> int:
         """Prune all there is to prune; returns the number of steps."""

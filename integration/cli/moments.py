@@ -20,15 +20,19 @@ def moment(text: str) -> Micros:
 
     Raises click.BadParameter.
     """
-    if ago := _AGO.fullmatch(text):
-        span = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        return now() - int(span.total_seconds()) * MICROS_PER_SECOND
     try:
-        found = datetime.fromisoformat(text)
-        aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-        micros = (aware - _EPOCH) // timedelta(microseconds=1)
+        micros = _micros(text)
     except (ValueError, OverflowError):
         micros = -1
     if micros < 0:
         raise click.BadParameter(f"{text!r} is no time: write 2026-11-23, 2026-11-23T15:00Z, or 2h (ago)")
     return micros
+
+
+def _micros(text: str) -> Micros:
+    if ago := _AGO.fullmatch(text):
+        span = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return now() - int(span.total_seconds()) * MICROS_PER_SECOND
+    found = datetime.fromisoformat(text)
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)

@@ -151,8 +151,8 @@ def _clear(found: Status, limit: RateLimit) -> str:
 def _dead(found: Status) -> str:
     backlog = found.backlog
     groups = [
-        f"{count:,} {kind} ({cause})"
-        for kind, counts in (("events", backlog.dead_events), ("leads", backlog.dead_leads))
+        f"{counted(count, kind)} ({cause})"
+        for kind, counts in (("event", backlog.dead_events), ("lead", backlog.dead_leads))
         for cause, count in counts.items()
     ]
     return f"{', '.join(groups)}; `leadwire dead` says what to do" if groups else "none"

@@ -73,8 +73,14 @@ class Deliverer:
         self._settle: GroupCommit[tuple[Job, Attempt], LeadRow | None] = GroupCommit(
             store, self._settle_in, name="settle"
         )
+        self._in_hand: set[str] = set()  # each operation on it is atomic: no lock is needed
         with store.write() as connection:
             budget.ensure_slots(connection, rate_limit.requests)
+
+    @property
+    def in_hand(self) -> int:
+        """How many leads are claimed and not settled yet."""
+        return len(self._in_hand)
 
     def claim(self, limit: int) -> Claim:
         """Lease up to `limit` due leads within the budget; those with nothing to send are settled at once."""
@@ -86,7 +92,9 @@ class Deliverer:
         if pause.until > now:
             return Claim((), pause.until)
         with self._store.write() as connection:
-            return self._claim_in(connection, 1 if pause.pauses else limit)
+            claim = self._claim_in(connection, 1 if pause.pauses else limit)
+        self._in_hand.update({job.row.id for job in claim.jobs})
+        return claim
 
     def start(self, job: Job, when_done: Callable[[], None]) -> None:
         """Send a job in a thread of its own; `when_done` is called after it is settled."""
@@ -104,7 +112,10 @@ class Deliverer:
         """To be called every few seconds; also recovers the leads of workers that went silent."""
         with self._store.write() as connection:
             now = self._clock()
-            leads.renew_leases(connection, self._worker, now + LEASE_SECONDS * MICROS_PER_SECOND)
+            # Only what is in hand: a lead whose outcome could not be written down must not be kept for ever.
+            leads.renew_leases(
+                connection, self._worker, self._in_hand.copy(), now + LEASE_SECONDS * MICROS_PER_SECOND
+            )
             recovered = leads.recover_expired(connection, now)
         if recovered:
             log_action(
@@ -139,6 +150,12 @@ class Deliverer:
         return now + int((LONGEST_REQUEST_SECONDS + self._rate_limit.seconds) * MICROS_PER_SECOND)
 
     def _deliver(self, job: Job) -> None:
+        try:
+            self._send_and_settle(job)
+        finally:
+            self._in_hand.discard(job.row.id)
+
+    def _send_and_settle(self, job: Job) -> None:
         started_at, ticks = self._clock(), time.perf_counter()
         (outcome,) = self._destination.send([job.bundle])
         duration = time.perf_counter() - ticks

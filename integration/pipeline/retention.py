@@ -37,11 +37,12 @@ class Retention:
         """Prune one batch. True if there may be more to do at once."""
         before = self._clock() - self._period
         with self._store.read() as connection:
-            request_ids = history.prunable_requests(connection, before, self._after_id, BATCH)
+            request_ids = history.old_requests(connection, before, self._after_id, BATCH)
         if request_ids:
             pruned = self._prune(request_ids)
             self._after_id = request_ids[-1]
-            log_action(log, "retention.pruned", "Pruned old requests", requests=pruned)
+            if pruned:
+                log_action(log, "retention.pruned", "Pruned old requests", requests=pruned)
             return True
         self._after_id = ""
         with self._store.write() as connection:
@@ -50,7 +51,7 @@ class Retention:
         return gone > 0
 
     def _prune(self, request_ids: list[str]) -> int:
-        """Remove those of these requests that are still settled; returns how many those were."""
+        """Remove those of these requests that are settled; returns how many those were."""
         with self._store.write() as connection:
             settled = history.lock_prunable(connection, request_ids)
             if settled:

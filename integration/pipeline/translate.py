@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 BATCH = 200
-LEASE_SECONDS = 30
+LEASE_SECONDS = 10
 LINK_TRIES = 10
 
 

@@ -47,8 +47,8 @@ def read_backlog(connection: Connection) -> Backlog:
         events_received=connection.execute(received).scalar_one(),
         leads_waiting=due + leased,
         leads_leased=leased,
-        dead_events=dict(connection.execute(dead_events).tuples().all()),
-        dead_leads=dict(connection.execute(dead_leads).tuples().all()),
+        dead_events=dict(connection.execute(dead_events).all()),
+        dead_leads=dict(connection.execute(dead_leads).all()),
         oldest_waiting_since=connection.execute(oldest).scalar(),
     )
 

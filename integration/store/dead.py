@@ -102,7 +102,7 @@ def count_dead_events(connection: Connection, *, cause: str | None, source: str 
         query = query.where(events.c.cause == cause)
     if source is not None:
         query = query.where(events.c.source == source)
-    return dict(connection.execute(query).tuples().all())
+    return dict(connection.execute(query).all())
 
 
 def count_dead_leads(connection: Connection, *, cause: str | None, lead_id: str | None) -> dict[str, int]:
@@ -112,7 +112,7 @@ def count_dead_leads(connection: Connection, *, cause: str | None, lead_id: str 
         query = query.where(leads.c.cause == cause)
     if lead_id is not None:
         query = query.where(leads.c.id == lead_id)
-    return dict(connection.execute(query).tuples().all())
+    return dict(connection.execute(query).all())
 
 
 def retry_events(

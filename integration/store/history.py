@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, or_, select, update
 
 from integration.clock import first_id_at
 from integration.records import Micros, RawRequest, Update
@@ -126,20 +126,18 @@ def _id_range(column: ColumnElement[Any], selection: Selection) -> list[ColumnEl
     return bounds
 
 
-def prunable_requests(connection: Connection, before: Micros, after_id: str, limit: int) -> list[str]:
-    """The oldest requests that arrived before `before` and whose effect is settled: see `_is_settled`."""
-    query = (
-        select(requests.c.id)
-        .where(requests.c.id < first_id_at(before), requests.c.id > after_id, _is_settled())
-        .order_by(requests.c.id)
-        .limit(limit)
-    )
-    return list(connection.execute(query).scalars())
+def old_requests(connection: Connection, before: Micros, after_id: str, limit: int) -> list[str]:
+    """The oldest requests that arrived before `before`, whatever became of them. By the primary key."""
+    query = select(requests.c.id).where(requests.c.id < first_id_at(before), requests.c.id > after_id)
+    return list(connection.execute(query.order_by(requests.c.id).limit(limit)).scalars())
 
 
 def lock_prunable(connection: Connection, request_ids: Sequence[str]) -> list[str]:
-    """Those of these requests whose effect is still settled. Their events and the leads of these stay locked
-    until the transaction ends, so that no replay and no new change comes in between.
+    """Those of these requests whose effect is settled: no event of theirs waits for translation or is a dead
+    letter, or belongs to a lead that has unsent changes or is to be rebuilt.
+
+    Their events and the leads of these stay locked until the transaction ends, so that no replay and no new
+    change comes in between.
     """
     event_ids = _events_of(request_ids).order_by(events.c.id).with_for_update()
     connection.execute(event_ids).all()
@@ -147,20 +145,14 @@ def lock_prunable(connection: Connection, request_ids: Sequence[str]) -> list[st
     connection.execute(
         select(leads.c.id).where(leads.c.id.in_(lead_ids)).order_by(leads.c.id).with_for_update()
     ).all()
-    settled = select(requests.c.id).where(requests.c.id.in_(request_ids), _is_settled())
-    return list(connection.execute(settled.order_by(requests.c.id)).scalars())
-
-
-def _is_settled() -> ColumnElement[bool]:
-    """No event of the request waits for translation or is a dead letter, or belongs to a lead that has
-    unsent changes or is to be rebuilt. Its events are found by their ids, which begin with the request's.
-    """
-    busy_lead = and_(leads.c.id == events.c.lead_id, or_(leads.c.state != "clean", leads.c.refold == 1))
-    return ~exists().where(
-        events.c.id > requests.c.id + "-",
-        events.c.id < requests.c.id + _AFTER_DASH,
-        events.c.state.in_(["received", "dead"]) | exists().where(busy_lead),
+    unsettled = or_(events.c.state.in_(["received", "dead"]), leads.c.state != "clean", leads.c.refold == 1)
+    busy = (
+        select(events.c.request_id)
+        .outerjoin_from(events, leads, leads.c.id == events.c.lead_id)
+        .where(events.c.id.in_(_events_of(request_ids)), unsettled)
     )
+    held = set(connection.execute(busy).scalars())
+    return [id for id in request_ids if id not in held]
 
 
 _AFTER_DASH = chr(ord("-") + 1)

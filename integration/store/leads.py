@@ -187,11 +187,12 @@ def still_leased(connection: Connection, worker: str, ids: Collection[str]) -> d
     return {row.id: _lead_row(row) for row in connection.execute(query)}
 
 
-def renew_leases(connection: Connection, worker: str, until: Micros) -> None:
-    """Keep what this worker holds for longer."""
-    connection.execute(
-        update(leads).where(leads.c.state == "leased", leads.c.leased_by == worker).values(leased_until=until)
+def renew_leases(connection: Connection, worker: str, ids: Collection[str], until: Micros) -> None:
+    """Keep these leads for longer, as far as this worker still holds them."""
+    held = update(leads).where(
+        leads.c.id.in_(sorted(ids)), leads.c.state == "leased", leads.c.leased_by == worker
     )
+    connection.execute(held.values(leased_until=until))
 
 
 def recover_expired(connection: Connection, now: Micros) -> int:

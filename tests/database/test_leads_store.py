@@ -78,7 +78,7 @@ def test_the_leads_of_a_silent_worker_are_due_again(store: Store) -> None:
 
     with store.write() as connection:
         assert leads.recover_expired(connection, NOW + 100) == 0
-        leads.renew_leases(connection, "one", NOW + 200)
+        leads.renew_leases(connection, "one", ids, NOW + 200)
         assert leads.recover_expired(connection, NOW + 200) == 0
         assert leads.recover_expired(connection, NOW + 201) == 1
 

@@ -133,8 +133,9 @@ def test_what_changed_since_it_was_chosen_stays(engine: Engine) -> None:
     request_id = engine.post({"id": "a", **ANN, "score": 10})
     engine.work()
     with engine.store.read() as connection:
-        chosen = history.prunable_requests(connection, engine.now + DAY, "", 10)
-    assert chosen == [request_id]
+        chosen = history.old_requests(connection, engine.now + DAY, "", 10)
+    with engine.store.write() as connection:
+        assert history.lock_prunable(connection, chosen) == chosen == [request_id]
     engine.post({"id": "b", **ANN, "score": 1})
     engine.translate()
     with engine.store.write() as connection:
@@ -173,7 +174,8 @@ def test_finding_what_can_go_looks_events_up_by_their_ids(engine: Engine) -> Non
         driver = connection.connection.driver_connection
         assert driver is not None
         driver.set_trace_callback(statements.append)
-        history.prunable_requests(connection, engine.now, first_id_at(START), 10)
+        history.old_requests(connection, engine.now, first_id_at(START), 10)
+        history.lock_prunable(connection, [first_id_at(START)])
         history.updates_of_requests(connection, [first_id_at(START)])
         driver.set_trace_callback(None)
         plans = [

@@ -1,0 +1,219 @@
+"""Delivery over a real store: claims, leases, the budget, and what an attempt leaves behind."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from integration.clock import new_id
+from integration.errors import StoreUnavailableError
+from integration.lead.merge import merge, to_json
+from integration.pipeline.deliver import Deliverer
+from integration.records import Bundle, Cause, FieldChange, Outcome, Update
+from integration.settings import RateLimit
+from integration.store import leads
+from integration.store.engine import Store
+
+START = 1_800_000_000_000_000
+SECOND = 1_000_000
+PLENTY = RateLimit(100, 10)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class FakeHubSpot:
+    """Answers as told, and remembers what it was sent."""
+
+    name = "fake"
+    max_batch = 1
+
+    def __init__(self) -> None:
+        self.sent: list[Bundle] = []
+        self.answer: Callable[[Bundle], Outcome] = lambda _: Outcome("done", 200)
+
+    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
+        self.sent += bundles
+        return [self.answer(bundle) for bundle in bundles]
+
+
+Make = Callable[..., Deliverer]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def hubspot() -> FakeHubSpot:
+    return FakeHubSpot()
+
+
+@pytest.fixture
+def make(store: Store, hubspot: FakeHubSpot, clock: Clock) -> Iterator[Make]:
+    made: list[Deliverer] = []
+
+    def make(worker: str = "one", limit: RateLimit = PLENTY) -> Deliverer:
+        deliverer = Deliverer(
+            store, hubspot, clock, limit, worker=worker, concurrency=4, jitter=random.Random(1)
+        )
+        made.append(deliverer)
+        return deliverer
+
+    yield make
+    for deliverer in made:
+        deliverer.close()
+
+
+def add_due(store: Store, count: int) -> list[str]:
+    ids = [new_id(START) for _ in range(count)]
+    with store.write() as connection:
+        leads.create(connection, ids, START)
+        leads.link(connection, {("guid", f"guid-{number}"): id for number, id in enumerate(ids)})
+        rows = leads.lock(connection, ids)
+        leads.save(connection, [due(rows[id], number) for number, id in enumerate(ids)], START)
+    return ids
+
+
+def due(row: leads.LeadRow, number: int) -> leads.LeadRow:
+    change = FieldChange("city", f"city {number}", "latest", "mappings/shop/mapping.yaml:9", "the city")
+    state = merge({}, [Update(f"e{number}-0", (START, f"shop/{number}"), (change,))])
+    return replace(row, state="due", due_at=START, waiting_since=START, document=to_json(state))
+
+
+def states(store: Store) -> list[str]:
+    with store.read() as connection:
+        return sorted(connection.execute(text("SELECT state FROM leads")).scalars())
+
+
+def test_a_bundle_is_sent_once_and_its_lead_is_clean(store: Store, make: Make, hubspot: FakeHubSpot) -> None:
+    (lead_id,) = add_due(store, 1)
+    deliverer = make()
+
+    assert deliverer.run_once() == 1
+    assert deliverer.run_once() == 0
+
+    assert hubspot.sent == [Bundle(lead_id, {"guid": "guid-0"}, {"city": "city 0"}, ["e0-0"])]
+    assert states(store) == ["clean"]
+
+
+def test_no_window_holds_more_requests_than_the_limit_whoever_sends(
+    store: Store, make: Make, hubspot: FakeHubSpot, clock: Clock
+) -> None:
+    add_due(store, 8)
+    one, other = make("one", RateLimit(3, 10)), make("two", RateLimit(3, 10))
+
+    made = [one.run_once(), other.run_once()]
+    clock.now += 9 * SECOND
+    made += [one.run_once(), other.run_once()]
+    clock.now += 1 * SECOND
+    made += [other.run_once(), one.run_once()]
+
+    assert made == [3, 0, 0, 0, 3, 0]
+    assert len(hubspot.sent) == 6
+
+
+def test_a_401_pauses_all_workers_then_one_probe_resumes_them(
+    store: Store, make: Make, hubspot: FakeHubSpot, clock: Clock
+) -> None:
+    add_due(store, 6)
+    one, other = make("one"), make("two")
+    hubspot.answer = lambda _: Outcome(
+        "stop", 401, Cause("token_refused", "HubSpot answered 401", "set the token")
+    )
+    assert one.run_once() == 4
+    assert (one.run_once(), other.run_once()) == (0, 0)
+
+    hubspot.answer = lambda _: Outcome("done", 200)
+    clock.now += 5 * SECOND
+    assert other.run_once() == 1
+    assert one.run_once() == 4
+    assert one.run_once() == 1
+    assert states(store) == ["clean"] * 6
+
+
+def test_one_lead_that_fails_delays_no_other(
+    store: Store, make: Make, hubspot: FakeHubSpot, clock: Clock
+) -> None:
+    add_due(store, 5)
+    deliverer = make()
+    failed = Outcome("again", 500, Cause("hubspot_error", "HubSpot answered 500", ""))
+    hubspot.answer = lambda bundle: failed if bundle.identifiers["guid"] == "guid-0" else Outcome("done", 200)
+
+    while deliverer.run_once():
+        pass
+
+    assert states(store) == ["clean"] * 4 + ["due"]
+    clock.now += 3600 * SECOND
+    hubspot.answer = lambda _: Outcome("done", 200)
+    assert deliverer.run_once() == 1
+    assert states(store) == ["clean"] * 5
+
+
+def test_a_dead_workers_leads_and_slots_come_back(
+    store: Store, make: Make, hubspot: FakeHubSpot, clock: Clock
+) -> None:
+    add_due(store, 2)
+    dying, other = make("one", RateLimit(2, 10)), make("two", RateLimit(2, 10))
+    assert len(dying.claim(4).jobs) == 2
+
+    clock.now += 11 * SECOND
+    other.keep_leases()
+    assert other.run_once() == 0  # the leads are back; the slots may still be in use at HubSpot
+    clock.now += 60 * SECOND
+    assert other.run_once() == 2
+    assert len(hubspot.sent) == 2
+
+
+def test_a_lead_whose_outcome_could_not_be_written_down_is_sent_again_by_the_same_worker(
+    store: Store, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_due(store, 1)
+    deliverer = make()
+
+    def gone(*_: object) -> None:
+        raise StoreUnavailableError("The store is gone.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(deliverer._settle, "submit", gone)
+        assert deliverer.run_once() == 1
+    assert states(store) == ["leased"]
+
+    for _ in range(4):
+        clock.now += 4 * SECOND
+        deliverer.keep_leases()
+    assert deliverer.run_once() == 1
+    assert states(store) == ["clean"]
+
+
+def test_a_worker_that_stops_gives_back_what_it_did_not_begin(store: Store, make: Make) -> None:
+    add_due(store, 3)
+    deliverer = make()
+    assert len(deliverer.claim(3).jobs) == 3
+
+    deliverer.close()
+
+    assert states(store) == ["due"] * 3
+
+
+def test_when_hubspot_says_that_nothing_is_left_all_wait_for_the_window(
+    store: Store, make: Make, hubspot: FakeHubSpot, clock: Clock
+) -> None:
+    add_due(store, 5)
+    deliverer = make()
+    hubspot.answer = lambda _: Outcome("done", 200, used_up_for=10.0)
+    assert deliverer.run_once() == 4
+
+    assert deliverer.run_once() == 0
+    clock.now += 10 * SECOND
+    assert deliverer.run_once() == 1
