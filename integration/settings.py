@@ -145,7 +145,7 @@ class Settings:
         _whole(0),
     )
     console_password: str = _setting(
-        "CONSOLE_PASSWORD", "", "The password of the console; without it there is no console.", secret=True
+        "CONSOLE_PASSWORD", "", "The password of the console, which is not there yet.", secret=True
     )
     metrics_token: str = _setting(
         "METRICS_TOKEN", "", "If set, /metrics wants it as a bearer token.", secret=True
