@@ -25,7 +25,7 @@ from integration.records import RawRequest
 from integration.settings import MIB
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
-from integration.store.schema import upgrade
+from integration.store.upgrade import upgrade
 
 HEADERS = {"content-type": "application/json"}
 

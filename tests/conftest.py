@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from integration.clock import new_id, now
 from integration.settings import SETTINGS
 from integration.store.engine import Store
-from integration.store.schema import upgrade
+from integration.store.upgrade import upgrade
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ from integration.mapping.values import CONVERSIONS
 from integration.settings import SETTINGS
 from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
-from integration.store.schema import upgrade
+from integration.store.upgrade import upgrade
 from integration.verify import SCHEMES
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +129,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
     yield from (f"**`leadwire {' '.join(f'{name} {usage}'.split())}`**", "")
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     for paragraph in paragraphs:
-        yield from (" ".join(paragraph.split()).replace("<", "\\<"), "")
+        yield from (_prose(" ".join(paragraph.split())), "")
     options = [option for option in command.params if isinstance(option, click.Option)]
     if options:
         yield from (f"- {_option(option, context)}" for option in options)
@@ -140,7 +140,7 @@ def _option(option: click.Option, context: click.Context) -> str:
     record = option.get_help_record(context)
     assert record is not None
     written, text = record
-    return f"`{written}`: {' '.join(text.split())}"
+    return f"`{written}`: {_prose(' '.join(text.split()))}"
 
 
 # Settings, metrics
@@ -271,10 +271,10 @@ def _examples(keys: str) -> Iterable[str]:
 
 def _example_row(example: Mapping[str, Any]) -> tuple[str, ...]:
     shown: dict[str, str] = example["lines"]
-    written = [f"`field: {shown['spec']}`"] if "spec" in shown else []
-    written += [f"`{name}: {shown[name]}`" for name in ("when", "tables") if name in shown]
-    given = [f"`{shown['payload']}`"]
-    given += [f"`{name}: {shown[name]}`" for name in ("headers", "query") if name in shown]
+    written = [_code(f"field: {shown['spec']}")] if "spec" in shown else []
+    written += [_code(f"{name}: {shown[name]}") for name in ("when", "tables") if name in shown]
+    given = [_code(shown["payload"])]
+    given += [_code(f"{name}: {shown[name]}") for name in ("headers", "query") if name in shown]
     return example["title"], "<br>".join(written), "<br>".join(given), _example_outcome(example)
 
 
@@ -325,7 +325,17 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[s
     headings = tuple(headings)
     yield _row(headings)
     yield _row("---" for _ in headings)
-    yield from (_row(cell.replace("|", "\\|") for cell in row) for row in rows)
+    yield from (_row(_prose(cell).replace("|", "\\|") for cell in row) for row in rows)
+
+
+def _code(text: str) -> str:
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def _prose(text: str) -> str:
+    """The text with `<` outside of code escaped, so that nothing of it is taken for HTML."""
+    parts = re.split(r"(``.+?``|`[^`]*`|<br>)", text)
+    return "".join(part if index % 2 else part.replace("<", "\\<") for index, part in enumerate(parts))
 
 
 def _row(cells: Iterable[str]) -> str:

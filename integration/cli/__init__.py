@@ -13,8 +13,8 @@ SECTIONS = {
     },
     "Run": {
         "serve": "integration.cli.run:serve",
-        "worker": "integration.cli.run:worker",
-        "sandbox": "integration.cli.run:sandbox",
+        "worker": "integration.cli.worker:worker",
+        "sandbox": "integration.cli.sandbox:sandbox",
         "db": "integration.cli.run:db",
     },
     "Write mappings": {

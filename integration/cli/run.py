@@ -1,4 +1,4 @@
-"""Commands that run something: serve, worker, sandbox, db."""
+"""`leadwire serve` and `leadwire db`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ from pathlib import Path
 import click
 
 from integration.errors import LeadwireError, SettingError
-from integration.hubspot import build
 from integration.logs import configure_logs
-from integration.pipeline.sources import Sources
-from integration.sandbox import run_sandbox
-from integration.settings import RateLimit, Settings, parse_rate_limit
+from integration.settings import Settings
 from integration.store.engine import Store, parse_url
-from integration.store.schema import require_current, upgrade
+from integration.store.upgrade import upgrade
 from integration.supervise import Program, Supervisor, on_termination
-from integration.worker import Worker
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 WEB = Program(
@@ -53,52 +49,6 @@ def serve(port: int | None) -> None:
         supervisor = Supervisor((WEB, WORKER), {**environment, METRICS_VARIABLE: directory})
         with on_termination(supervisor.stop):
             supervisor.run()
-
-
-@click.command()
-def worker() -> None:
-    """Translate what came in and deliver what is due.
-
-    Any number of workers may run over one database. SIGTERM or Ctrl-C ends it after what is in hand.
-    """
-    settings = Settings.read()
-    configure_logs(settings.log_level)
-    store = Store(settings.database_url)
-    require_current(store)
-    running = Worker(store, Sources(settings.mappings_dir), build(settings), settings)
-    with on_termination(running.stop):
-        running.run()
-    store.dispose()
-
-
-def _rate_limit(text: str) -> RateLimit:
-    try:
-        return parse_rate_limit(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-@click.command()
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one."
-)
-@click.option(
-    "--rate-limit",
-    type=_rate_limit,
-    metavar="N/SECONDS",
-    help="Answer 429 above this, as 100/10.",
-)
-def sandbox(port: int, rate_limit: RateLimit | None) -> None:
-    """Run a stand-in HubSpot on this machine.
-
-    It keeps leads in memory, follows HubSpot's Leads API, and has control calls under /_sandbox:
-    PUT /_sandbox/leads/GUID puts a lead in place, GET /_sandbox/requests shows what arrived,
-    POST /_sandbox/faults makes trouble.
-    """
-    server = run_sandbox(port, rate_limit)
-    click.echo(f"The stand-in HubSpot listens. Point Leadwire at it: HUBSPOT_BASE_URL={server.url}")
-    with on_termination(server.close):
-        server.wait()
 
 
 @click.group()

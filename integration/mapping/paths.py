@@ -120,10 +120,9 @@ def _check_call(node: dict[str, Any]) -> None:
     parameters = FUNCTION_TABLE[name]["signature"]
     variadic = bool(parameters) and parameters[-1].get("variadic", False)
     if given < len(parameters) or (given > len(parameters) and not variadic):
-        wanted = f"at least {len(parameters)}" if variadic else str(len(parameters))
-        raise PathSyntaxError(
-            f"{name}() takes {wanted} arguments, found {given}", f"give {name}() {wanted} arguments"
-        )
+        count = f"{len(parameters)} argument{'' if len(parameters) == 1 else 's'}"
+        wanted = f"at least {count}" if variadic else count
+        raise PathSyntaxError(f"{name}() takes {wanted}, found {given}", f"give {name}() {wanted}")
 
 
 def _plain_steps(node: dict[str, Any]) -> list[str | int] | None:

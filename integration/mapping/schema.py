@@ -28,11 +28,6 @@ _TYPE_WORDS = {
     "array": "a list",
     "object": "keys with values",
 }
-_GOES_WITH = {
-    "format": "`as: date`",
-    "zone": "`as: date`",
-    "currency": "`as: minor_units`",
-}
 
 Wording = tuple[str, str]
 
@@ -82,15 +77,13 @@ def _cure(error: ValidationError) -> str:
 
 def _found(error: ValidationError) -> str:
     """The value in words. What stands under `verify` may be a secret pasted by mistake: only its kind."""
-    kind = _TYPE_WORDS[_type_of(error.instance)]
-    if isinstance(error.instance, dict | list) or error.instance is None:
-        return kind
-    path = list(error.absolute_path)
+    value, path = error.instance, list(error.absolute_path)
+    kind = _TYPE_WORDS[_type_of(value)].removeprefix("a ")
+    if isinstance(value, dict | list) or value is None:
+        return _TYPE_WORDS[_type_of(value)]
     if path[:1] == ["verify"] and path != ["verify", "scheme"]:
         return kind
-    return (
-        describe(error.instance) if isinstance(error.instance, bool) else f"{kind} {describe(error.instance)}"
-    )
+    return describe(value) if isinstance(value, bool) else f"{kind} {describe(value)}"
 
 
 def _type_of(value: object) -> str:
@@ -107,7 +100,7 @@ def _wrong_type(error: ValidationError) -> Wording:
     expected = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
     if isinstance(error.instance, list) and wanted == _operand_types():
         return f"expected {expected}, found a list", "write `{in: [...]}`"
-    return f"expected {expected}, found {_found(error)}", _cure(error)
+    return f"expected {expected}, found {_found(error)}", _cure(error) or f"write {expected}"
 
 
 def _operand_types() -> list[str]:
@@ -140,7 +133,7 @@ def _bad_pattern(error: ValidationError) -> Wording:
 
 
 def _nothing_there(error: ValidationError) -> Wording:
-    return "is empty", _cure(error)
+    return "is empty", _cure(error) or "fill it in, or remove it"
 
 
 def _not_exactly_one(error: ValidationError) -> Wording:
@@ -151,12 +144,7 @@ def _not_exactly_one(error: ValidationError) -> Wording:
 
 
 def _needs_partner(error: ValidationError) -> Wording:
-    dependencies: dict[str, list[str]] = error.validator_value  # type: ignore[assignment]
-    key, partner = next(
-        (key, needed)
-        for key, (needed,) in dependencies.items()
-        if key in error.instance and needed not in error.instance  # type: ignore[operator]
-    )
+    _, partner, _, key, _ = error.message.split("'")
     return f"{key!r} needs {partner!r} beside it", f"add `{partner}: ...`, or remove `{key}`"
 
 
@@ -165,14 +153,15 @@ def _twice(_: ValidationError) -> Wording:
 
 
 def _other(error: ValidationError) -> Wording:
-    if error.schema is False:  # a key whose schema is `false`
-        key = str(error.absolute_path[-1])
-        return f"{key!r} only goes with {_GOES_WITH.get(key, 'another scheme')}", f"remove `{key}`"
     if error.validator == "anyOf":
         return "says no way to find the lead", "add one of guid, contact_id, email, keys"
     limit = describe(error.validator_value)
-    words = {"minimum": f"is below {limit}", "maximum": f"is above {limit}", "maxLength": "is too long"}
-    return words.get(str(error.validator), f"does not fit {error.validator} {limit}"), _cure(error)
+    message, cure = {
+        "minimum": (f"is below {limit}", f"write at least {limit}"),
+        "maximum": (f"is above {limit}", f"write at most {limit}"),
+        "maxLength": ("is too long", f"write at most {limit} characters"),
+    }.get(str(error.validator), (f"does not fit {error.validator} {limit}", "see mapping.schema.json"))
+    return message, _cure(error) or cure
 
 
 _WORDINGS: dict[str, Callable[[ValidationError], Wording]] = {

@@ -27,7 +27,7 @@ def changed(row: LeadRow, state: LeadState, timing: BundleTiming, now: Micros) -
 
     A lead that was set aside is due again too: the new change may be the cure, and costs one request to try.
     """
-    row = replace(row, document=to_json(state))
+    row = _revived(replace(row, document=to_json(state)))
     if row.state == "leased" or not pending(state):
         return row
     since = now if row.waiting_since is None else row.waiting_since
@@ -46,4 +46,9 @@ def rebuilt(row: LeadRow, state: LeadState, now: Micros) -> LeadRow:
         return replace(row, state="clean", due_at=None, waiting_since=None, failing_since=None, cause=None)
     if row.state == "due":
         return row
-    return replace(row, state="due", waiting_since=now, due_at=now, cause=None, priority=REPLAYED)
+    return replace(_revived(row), state="due", waiting_since=now, due_at=now, cause=None, priority=REPLAYED)
+
+
+def _revived(row: LeadRow) -> LeadRow:
+    """A dead lead that gets another chance gets a whole one: its count of failures begins anew."""
+    return replace(row, attempts=0, failing_since=None) if row.state == "dead" else row

@@ -43,7 +43,14 @@ def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> L
     if outcome.kind == "again" and given_up:
         outcome = replace(outcome, kind="set_aside", cause=_gave_up(outcome))
     if outcome.kind == "set_aside" and (given_up or not not_found):
-        return replace(row, state="dead", due_at=None, failing_since=failing_since, cause=outcome.cause)
+        return replace(
+            row,
+            state="dead",
+            due_at=None,
+            waiting_since=None,
+            failing_since=failing_since,
+            cause=outcome.cause,
+        )
     if pauses_all(outcome):
         return replace(row, state="due", due_at=now)  # no fault of this lead: it keeps its place
     first = NOT_FOUND_FIRST_RETRY_SECONDS if not_found else FIRST_RETRY_SECONDS

@@ -24,7 +24,7 @@ import requests
 from integration.sandbox import run_sandbox
 from integration.settings import RateLimit
 from integration.store.engine import Store
-from integration.store.schema import upgrade
+from integration.store.upgrade import upgrade
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_acceptance"

@@ -24,7 +24,7 @@ from integration.store.listings import (
     list_rejected,
     source_activity,
 )
-from integration.store.schema import upgrade
+from integration.store.upgrade import upgrade
 
 START = 1_764_000_000_000_000
 SECOND = 1_000_000

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from integration.store.engine import Store
-from integration.store.schema import SchemaBehindError, require_current, upgrade
+from integration.store.schema import SchemaBehindError, require_current, versions
 from integration.store.tables import metadata
+from integration.store.upgrade import migrations, upgrade
 
 
 def test_the_migrated_schema_is_the_declared_one(store: Store) -> None:
@@ -48,3 +50,9 @@ def test_a_newer_schema_is_welcome_to_old_code(store: Store) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     require_current(store)
+
+
+def test_the_versions_are_those_of_the_migrations_in_their_order() -> None:
+    scripts = ScriptDirectory.from_config(migrations()).walk_revisions()
+
+    assert versions() == tuple(reversed([script.revision for script in scripts]))

@@ -12,18 +12,27 @@ from typing import Any, get_args
 import pytest
 from ruamel.yaml import YAML
 
+from integration import body
 from integration.cli.demo.story import story
+from integration.hubspot.leads_v1 import MAX_ANSWER_BYTES
 from integration.lead.catalogue import Catalogue, load_catalogue
-from integration.mapping import Mapping, MappingError, load_mapping
+from integration.mapping import Mapping, MappingError, document, load_mapping
+from integration.mapping.conditions import LONGEST_MATCHED_TEXT
+from integration.pipeline import settling
 from integration.records import OutcomeKind, WriteRule
 from integration.settings import SETTINGS
+from integration.supervise import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from integration.verify import build
+from integration.verify.options import DEFAULT_TOLERANCE
+from integration.verify.redaction import HEADERS_LIMIT
+from integration.verify.scheme import HEADER_LIMIT
 from tests import docs_tables
 from tests.docs_tables import PAGES, ROOT
 
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs/operations.md"
 REFERENCE = ROOT / "docs/mapping-reference.md"
+SECURITY = ROOT / "docs/security.md"
 GLOSSARY = ROOT / "docs/glossary.md"
 DESIGN = ROOT / "docs/design.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
@@ -149,7 +158,9 @@ def test_operations_lists_the_log_actions() -> None:
 
 
 def test_design_names_only_actions_that_exist() -> None:
-    named = set(re.findall(r"`([a-z]+\.[a-z_]+)`", "".join(row[3] for row in rows_after("## States", DESIGN))))
+    named = set(
+        re.findall(r"`([a-z]+\.[a-z_]+)`", "".join(row[3] for row in rows_after("## States", DESIGN)))
+    )
     assert named <= actions_in_code(), f"{shown(DESIGN)}: unknown actions {named - actions_in_code()}"
 
 
@@ -275,6 +286,30 @@ def test_every_page_of_docs_is_reached_from_the_readme() -> None:
     linked = set(re.findall(r"\]\((docs/[^)#]+)\)", text_of(README)))
     missing = {shown(page) for page in PAGES if page.parent.name == "docs"} - linked
     assert not missing, f"{shown(README)}: link {missing}"
+
+
+# Numbers
+
+SAID = [
+    (SECURITY, f"{body.MAX_DEPTH} levels; no NaN"),
+    (SECURITY, f"{body.MAX_FORM_FIELDS:,} fields, {body.MAX_FORM_DEPTH} levels"),
+    (SECURITY, f"reads | {HEADER_LIMIT:,} characters"),
+    (SECURITY, f"{HEADERS_LIMIT:,} characters in all"),
+    (SECURITY, f"text of at most {LONGEST_MATCHED_TEXT:,} characters"),
+    (SECURITY, f"{document.LARGEST_FILE // 1024} KiB, {document.MOST_NODES:,} parts"),
+    (SECURITY, f"{MAX_ANSWER_BYTES // 1024} KiB are read"),
+    (SECURITY, f"`tolerance`, {DEFAULT_TOLERANCE} s by default"),
+    (REFERENCE, f"{document.LARGEST_FILE // 1024} KiB and {document.MOST_NODES:,} parts"),
+    (OPERATIONS, f"after {settling.FIRST_PAUSE_SECONDS:g} s at first"),
+    (OPERATIONS, f"at most every {settling.LONGEST_PAUSE_SECONDS / 60:g} minutes"),
+    (OPERATIONS, f"could not be reached for {settling.GIVE_UP_SECONDS // 86400} days"),
+    (OPERATIONS, f"from {FIRST_PAUSE_SECONDS:g} to {LONGEST_PAUSE_SECONDS:g} s"),
+]
+
+
+@pytest.mark.parametrize(("page", "words"), SAID, ids=[words for _, words in SAID])
+def test_numbers_are_those_of_the_code(page: Path, words: str) -> None:
+    assert words in " ".join(text_of(page).split()), f"{shown(page)}: the code says {words!r}"
 
 
 # YAML

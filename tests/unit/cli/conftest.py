@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from integration.cli import main
 from integration.store.engine import Store
-from integration.store.schema import upgrade
+from integration.store.upgrade import upgrade
 
 MAPPING = """\
 version: 1
