@@ -62,7 +62,7 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     # No line shows these, and collecting them took a third of a line's time, walking the stack for the caller
     # most of all (https://docs.python.org/3/howto/logging.html#optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # type: ignore[attr-defined]  # noqa: SLF001 - the documented switch
+    logging._srcfile = None  # noqa: SLF001 - the documented switch
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # urllib3 prints request lines at DEBUG, and HubSpot's Leads API carries the token in its URLs.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
