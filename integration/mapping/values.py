@@ -86,7 +86,8 @@ _PART = Use(lambda value, _: value)
 def compile_value(node: Any, spot: Spot, tables: Tables, use: Use) -> Value:
     """Compile a value spec as the schema allows it; problems go to `spot`."""
     spec = _as_spec(node)
-    source = _source(spec, spot, tables, whole=use.whole)
+    bare_path = isinstance(node, str)
+    source = _from(node, spot, []) if bare_path else _source(spec, spot, tables, whole=use.whole)
     convert = _conversion_chain(spec, spot, tables, use.final)
     settle = _missing(spec.get("missing", "skip"), source.lacks, use.final)
     condition = compile_condition(spec["when"], spot / "when") if "when" in spec else None

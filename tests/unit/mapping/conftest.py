@@ -1,24 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
 from integration.errors import Problem
 from integration.mapping import Mapping, MappingError, load_mapping
+from integration.records import Translation
+from tests.unit.mapping.mapping_document import ARRIVED, Load, Problems, Translate, document
 
 SHOWN_AS = "mappings/acme/mapping.yaml"
-
-Load = Callable[[str], Mapping]
-Problems = Callable[[str], list[Problem]]
 
 
 def field_problem(name: str) -> str | None:
     if name == "isCustomer":
-        return "isCustomer cannot be set: HubSpot derives it"
-    return "plann is not a field of a lead; did you mean plan?" if name == "plann" else None
+        return "isCustomer cannot be set: HubSpot derives it from closedAt; set closedAt instead"
+    return None
 
 
 @pytest.fixture
@@ -46,3 +45,14 @@ def problems_of(load: Load) -> Problems:
         return list(caught.value.problems)
 
     return problems
+
+
+@pytest.fixture
+def translate(load: Load) -> Translate:
+    """Translates a payload by a mapping of which the rules (and other blocks) are given as data."""
+
+    def translate_by(payload: Any, *, trace: bool = False, **blocks: Any) -> Translation:
+        mapping = load(document(**blocks))
+        return mapping.translate(mapping.context(payload, 0, {}, "", ARRIVED), trace=trace)
+
+    return translate_by
