@@ -172,13 +172,15 @@ class Bundle:
     """The unsent changes of one lead: the body of its next request to HubSpot.
 
     `identifiers` maps a kind to its value (`{"guid": "8a41…"}`); `fields` holds only what changes,
-    `None` meaning blank. `event_ids` are the events that set them (the correlation to requests).
+    `None` meaning blank. `event_ids` are the events that set them (the correlation to requests). With
+    `reads`, the next request asks HubSpot for these fields' values instead, and `fields` is empty.
     """
 
     lead_id: str
     identifiers: Mapping[str, str]
     fields: Mapping[str, Wire | None]
     event_ids: Sequence[str] = ()
+    reads: Sequence[str] = ()
 
 
 OutcomeKind = Literal["done", "again", "set_aside", "stop"]
@@ -191,6 +193,7 @@ class Outcome:
     `again`: retry later, not before `retry_after` seconds if given. `set_aside`: a person must act.
     `stop`: no delivery at all can work now (the token is refused). `status` is None when no answer came.
     `used_up_for`: the answer says that the account's budget is used up for so many seconds.
+    `values`: what HubSpot has in the fields that a bundle reads; None is blank.
     """
 
     kind: OutcomeKind
@@ -198,3 +201,4 @@ class Outcome:
     cause: Cause | None = None
     retry_after: float | None = None
     used_up_for: float | None = None
+    values: Mapping[str, Wire | None] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import quote, urlencode
 
@@ -25,12 +26,13 @@ from integration.clock import Clock, now
 from integration.errors import shorten
 from integration.hubspot.outcomes import classify
 from integration.hubspot.redact import redact_http_logs, redact_text
-from integration.records import Bundle, Cause, Outcome
+from integration.records import Bundle, Cause, Outcome, Wire
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-MAX_ANSWER_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
 _EXCERPT_LENGTH = 200
+_READ_HEADERS = {"Accept-Encoding": "identity"}
 _HEADERS = {
     "Content-Type": "application/json",  # exactly this; the page warns that otherwise nothing is applied
     "Accept-Encoding": "identity",  # the answer is only ever quoted in an error
@@ -71,9 +73,11 @@ class LeadsV1:
         if cause := self._unsendable(guid):
             return Outcome("stop" if cause.code == "token_missing" else "set_aside", cause=cause)
         try:
-            with self._put(guid, _body(guid, bundle)) as response:
-                excerpt = self._excerpt(response)
-                return classify(response.status_code, response.headers, excerpt, self._clock())
+            with self._request(guid, bundle) as response:
+                answer = self._answer(response)
+                excerpt = shorten(" ".join(answer.split()), _EXCERPT_LENGTH) if answer.strip() else ""
+                outcome = classify(response.status_code, response.headers, excerpt, self._clock())
+                return outcome if outcome.kind != "done" else _with_values(outcome, bundle.reads, answer)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             return classify(None, CaseInsensitiveDict(), _kind(error, self._timeouts), self._clock())
 
@@ -91,12 +95,13 @@ class LeadsV1:
             return Cause("invalid_guid", f"{shorten(guid)} cannot be the guid of a lead", cure)
         return None
 
-    def _put(self, guid: str, body: bytes) -> requests.Response:
+    def _request(self, guid: str, bundle: Bundle) -> requests.Response:
         query = urlencode({"access_token": self._access_token})
-        return self._session().put(
+        return self._session().request(
+            "GET" if bundle.reads else "PUT",
             f"{self._base_url}/leads/v1/lead/{quote(guid, safe='')}?{query}",
-            data=body,
-            headers=_HEADERS,
+            data=None if bundle.reads else _body(guid, bundle),
+            headers=_READ_HEADERS if bundle.reads else _HEADERS,
             timeout=self._timeouts,
             allow_redirects=False,
             stream=True,
@@ -114,17 +119,41 @@ class LeadsV1:
             self._local.session = session
         return session
 
-    def _excerpt(self, response: requests.Response) -> str:
-        """The start of the answer's body, fit for an error. Reading it all keeps the connection usable."""
+    def _answer(self, response: requests.Response) -> str:
+        """The answer's body without the token. Reading it all keeps the connection usable."""
         text = _read_bounded(response, time.monotonic() + self._timeouts[1]).decode(errors="replace")
-        line = " ".join(redact_text(text, self._access_token).split())
-        return shorten(line, _EXCERPT_LENGTH) if line else ""
+        return redact_text(text, self._access_token)
 
 
 def _body(guid: str, bundle: Bundle) -> bytes:
     """The changed fields and the guid; a blank field is "", as the API clears it."""
     fields = {name: "" if value is None else value for name, value in bundle.fields.items()}
     return json.dumps({**fields, "guid": guid}).encode()
+
+
+def _with_values(outcome: Outcome, reads: Sequence[str], answer: str) -> Outcome:
+    """The outcome with the values of the fields that were asked for.
+
+    HubSpot's page shows a list of one lead, its old clients read an object; a field that was never set is
+    absent, null, "" or, for times, 0 (http://developers.hubspot.com/docs/methods/leads/get_lead, 2026-11-23).
+    """
+    if not reads:
+        return outcome
+    try:
+        content = json.loads(answer)
+        lead = content[0] if isinstance(content, list) else content
+        values = {name: _known_value(name, lead.get(name)) for name in reads}
+    except (ValueError, LookupError, AttributeError):
+        cure = "nothing to do while it is rare: it is tried again"
+        return Outcome(
+            "again", outcome.status, Cause("unreadable_answer", "the lead that HubSpot sent is no JSON", cure)
+        )
+    return replace(outcome, values=values)
+
+
+def _known_value(name: str, value: object) -> Wire | None:
+    never = value == 0 and name.endswith("At")
+    return value if isinstance(value, str | int | float | bool) and not never else None
 
 
 def _read_bounded(response: requests.Response, deadline: float) -> bytes:

@@ -184,6 +184,23 @@ def confirm(state: LeadState, sent: Mapping[str, Wire | None]) -> LeadState:
     return {**state, **confirmed}
 
 
+def unread(state: LeadState) -> tuple[str, ...]:
+    """The fields whose value depends on what HubSpot has, which nobody has looked at yet (`if_empty`)."""
+    return tuple(
+        name
+        for name, field_state in state.items()
+        if field_state.write == "if_empty" and isinstance(field_state.base, Unknown)
+    )
+
+
+def learn(state: LeadState, values: Mapping[str, Wire | None]) -> LeadState:
+    """The state once it is known that HubSpot has `values` (None and "" are blank)."""
+    learned = {
+        name: replace(state.get(name, FieldState()), base=value, sent=value) for name, value in values.items()
+    }
+    return {**state, **learned}
+
+
 def before(values: Mapping[str, Wire | None]) -> LeadState:
     """The state of a lead that has `values` at HubSpot and to which no event has happened yet."""
     return {name: FieldState(base=value, sent=value) for name, value in values.items()}

@@ -140,8 +140,10 @@ class Deliverer:
         )
         known = leads.identifiers_of(connection, [row.id for row in rows])
         bundles = [(row, bundle_of(row, known[row.id])) for row in rows]
-        leads.save(connection, [clean(row) for row, bundle in bundles if not bundle.fields], now)
-        to_send = [(row, bundle) for row, bundle in bundles if bundle.fields]
+        leads.save(
+            connection, [clean(row) for row, bundle in bundles if not (bundle.fields or bundle.reads)], now
+        )
+        to_send = [(row, bundle) for row, bundle in bundles if bundle.fields or bundle.reads]
         jobs = tuple(Job(row, bundle, slot) for (row, bundle), slot in zip(to_send, slots, strict=False))
         budget.occupy(connection, [job.slot for job in jobs], [self._free_after_crash(now)] * len(jobs))
         return Claim(jobs, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from integration.lead.merge import LeadState, confirm, from_json, pending, to_json
+from integration.lead.merge import LeadState, confirm, from_json, learn, pending, to_json, unread
 from integration.records import MICROS_PER_SECOND, Bundle, Cause, Micros, Outcome
 from integration.store.attempts import Attempt
 from integration.store.budget import Pause
@@ -22,10 +22,13 @@ LONGEST_PAUSE_SECONDS = 300.0
 
 
 def bundle_of(row: LeadRow, identifiers: dict[str, str]) -> Bundle:
-    """All that HubSpot does not have yet of this lead."""
+    """All that HubSpot does not have yet of this lead; or what must be read from HubSpot to know that."""
     state = from_json(row.document)
     fields = pending(state)
-    return Bundle(row.id, identifiers, fields, sorted({state[name].event_id for name in fields}))
+    event_ids = sorted({state[name].event_id for name in fields})
+    if reads := unread(state):
+        return Bundle(row.id, identifiers, {}, event_ids, reads)
+    return Bundle(row.id, identifiers, fields, event_ids)
 
 
 def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> LeadRow:
@@ -35,7 +38,8 @@ def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> L
     """
     outcome = attempt.outcome
     if outcome.kind == "done":
-        return _delivered(row, confirm(from_json(row.document), attempt.bundle.fields), now)
+        known = learn(from_json(row.document), outcome.values)
+        return _delivered(row, confirm(known, attempt.bundle.fields), now)
     failing_since = row.failing_since or now
     not_found = outcome.status == 404
     patience = NOT_FOUND_GIVE_UP_SECONDS if not_found else GIVE_UP_SECONDS

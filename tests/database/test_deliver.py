@@ -217,3 +217,31 @@ def test_when_hubspot_says_that_nothing_is_left_all_wait_for_the_window(
     assert deliverer.run_once() == 0
     clock.now += 10 * SECOND
     assert deliverer.run_once() == 1
+
+
+def add_due_if_empty(store: Store) -> None:
+    (lead_id,) = add_due(store, 1)
+    change = FieldChange("phone", "123", "if_empty", "mappings/shop/mapping.yaml:10", "the phone")
+    state = merge({}, [Update("e9-0", (START, "shop/9"), (change,))])
+    with store.write() as connection:
+        row = leads.lock(connection, [lead_id])[lead_id]
+        leads.save(connection, [replace(row, document=to_json(state))], START)
+
+
+@pytest.mark.parametrize(
+    ("at_hubspot", "sent"), [(None, {"phone": "123"}), ("", {"phone": "123"}), ("what sales typed", None)]
+)
+def test_if_empty_looks_at_hubspots_value_once_and_fills_only_what_is_blank(
+    store: Store, make: Make, hubspot: FakeHubSpot, at_hubspot: str | None, sent: dict[str, str] | None
+) -> None:
+    add_due_if_empty(store)
+    deliverer = make()
+    hubspot.answer = lambda bundle: Outcome("done", 200, values=dict.fromkeys(bundle.reads, at_hubspot))
+
+    while deliverer.run_once():
+        pass
+
+    assert [(tuple(bundle.reads), dict(bundle.fields)) for bundle in hubspot.sent] == [
+        (("phone",), {}), *([((), sent)] if sent else []),
+    ]  # fmt: skip
+    assert states(store) == ["clean"]

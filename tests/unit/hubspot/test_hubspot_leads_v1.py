@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import ssl
@@ -14,6 +15,7 @@ import urllib3
 from integration.hubspot import DESTINATIONS, Destination, build
 from integration.hubspot.leads_v1 import LeadsV1
 from integration.records import Bundle
+from integration.sandbox import run_sandbox
 from integration.settings import Settings
 from tests.contracts.destination import (
     NOON,
@@ -98,7 +100,7 @@ class TestLeadsV1(DestinationContract):
             inner.verify_message = "self-signed certificate"
             raise requests.exceptions.SSLError(urllib3.exceptions.SSLError(inner))
 
-        monkeypatch.setattr(requests.Session, "put", refuse)
+        monkeypatch.setattr(requests.Session, "request", refuse)
         outcome = self.outcome("https://127.0.0.1:1")
         self.expect_unreachable(outcome, "TLS: the certificate is not trusted (self-signed certificate)")
 
@@ -114,3 +116,32 @@ class TestRegistry:
         assert destination.name == name
         assert destination.max_batch >= 1
         assert TOKEN not in repr(destination)
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_reads_what_hubspot_has_whether_it_answers_a_list_or_an_object(as_list: bool) -> None:
+    guid = "8a41f2f22906b93a012906b9438f0008"
+    with run_sandbox(0, access_token=TOKEN) as sandbox:
+        lead = {"phone": "123", "city": "", "closedAt": 0}
+        requests.put(f"{sandbox.url}/_sandbox/leads/{guid}", json=lead, timeout=5).raise_for_status()
+        if not as_list:
+            body = json.dumps({"guid": guid, **lead})
+            requests.post(f"{sandbox.url}/_sandbox/faults", json={"status": 200, "body": body}, timeout=5)
+        destination = LeadsV1(base_url=sandbox.url, access_token=TOKEN)
+        reads = ("phone", "city", "closedAt", "unheardOf")
+        (outcome,) = destination.send([Bundle("lead-1", {"guid": guid}, {}, (), reads)])
+
+    assert outcome.kind == "done"
+    assert outcome.values == {"phone": "123", "city": "", "closedAt": None, "unheardOf": None}
+
+
+def test_an_answer_that_is_no_lead_is_asked_for_again() -> None:
+    with run_sandbox(0, access_token=TOKEN) as sandbox:
+        fault = {"status": 200, "body": "<html>hello</html>"}
+        requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
+        destination = LeadsV1(base_url=sandbox.url, access_token=TOKEN)
+        (outcome,) = destination.send([Bundle("lead-1", {"guid": "g"}, {}, (), ("phone",))])
+
+    assert outcome.kind == "again"
+    assert outcome.cause is not None
+    assert outcome.cause.detail == "the lead that HubSpot sent is no JSON"

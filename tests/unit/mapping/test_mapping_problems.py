@@ -247,7 +247,7 @@ SPECS: list[tuple[Any, str, str, str]] = [
         "'currency' only goes with `as: minor_units`",
         "remove it, or write `as: minor_units`",
     ),
-    ({"from": "a", "as": "minor_units"}, "", "'currency' is missing", READ_CURE),
+    ({"from": "a", "as": "minor_units"}, "", "'currency' is missing", "add `currency: ...`"),
     (
         {"from": "a", "as": "minor_units", "currency": "USD"},
         ".currency",
