@@ -47,7 +47,6 @@ requests = Table(
     ),
     Column("body_size", Integer, nullable=False),
 )
-Index("requests_by_source", requests.c.source, requests.c.id)
 _partial_index("requests_rejected", requests.c.source, requests.c.id, where="reason IS NOT NULL")
 
 events = Table(

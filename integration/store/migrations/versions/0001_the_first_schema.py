@@ -228,7 +228,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("requests", schema=None) as batch_op:
-        batch_op.create_index("requests_by_source", ["source", "id"], unique=False)
         batch_op.create_index(
             "requests_rejected",
             ["source", "id"],
