@@ -83,3 +83,9 @@ def postgresql_server() -> Iterator[str]:
     """A fresh PostgreSQL server; its address."""
     with tempfile.TemporaryDirectory() as folder, get_server(folder) as server:
         yield server.get_uri()
+
+
+def peak_memory(pid: int) -> float:
+    """The peak resident memory of a running process, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -142,7 +142,7 @@ def list_rejected(
 ) -> list[RejectedLine]:
     """The newest rejected requests older than the id `before`.
 
-    By `requests_rejected`: it holds REJECTED_KEEP rows per source, so sorting those of all sources is cheap.
+    By `requests_rejected`, or `requests_rejected_by_id` for those of all sources.
     """
     columns = (requests.c.id, requests.c.source, requests.c.received_at, requests.c.client)
     query = (

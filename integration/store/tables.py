@@ -48,6 +48,7 @@ requests = Table(
     Column("body_size", Integer, nullable=False),
 )
 _partial_index("requests_rejected", requests.c.source, requests.c.id, where="reason IS NOT NULL")
+_partial_index("requests_rejected_by_id", requests.c.id, where="reason IS NOT NULL")
 
 events = Table(
     "events",

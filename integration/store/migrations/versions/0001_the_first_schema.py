@@ -229,6 +229,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("requests", schema=None) as batch_op:
         batch_op.create_index(
+            "requests_rejected_by_id",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("reason IS NOT NULL"),
+            postgresql_where=sa.text("reason IS NOT NULL"),
+        )
+        batch_op.create_index(
             "requests_rejected",
             ["source", "id"],
             unique=False,
