@@ -42,7 +42,7 @@ class Worker:
         timing = BundleTiming.from_seconds(settings.bundle_window, settings.bundle_max_wait)
         self._store = store
         self._clock = clock
-        self._capacity = 2 * settings.worker_concurrency
+        self._capacity = 4 * settings.worker_concurrency  # a claim costs a transaction, so it takes several
         self._translator = Translator(
             store, sources, clock, timing, worker=name, max_body_bytes=settings.max_body_bytes
         )
