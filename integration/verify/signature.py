@@ -30,8 +30,8 @@ from integration.verify.template import Piece, compile_template, placeholders, r
 from integration.verify.timestamp import format_timestamp, parse_timestamp, shown
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
-# HubSpot decodes these, and no others, before it signs:
-# https://developers.hubspot.com/docs/guides/apps/authentication/validating-requests, 2026-11-23
+# HubSpot decodes these in the query, and no others, before it signs (read on 2026-11-23):
+# https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation
 _HUBSPOT_CODES = re.compile(rb"%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 
 
@@ -244,13 +244,18 @@ def _decoded_key(recipe: Recipe, secret: Secret) -> bytes:
         raise ValueError(f"{secret.name} is not {recipe.key_encoding}{place}: copy it again.") from None
 
 
+def _as_hubspot_signs(url: bytes) -> bytes:
+    path, mark, query = url.partition(b"?")
+    return path + mark + _HUBSPOT_CODES.sub(lambda code: bytes([int(code[0][1:], 16)]), query)
+
+
 def _parts(request: RawRequest, timestamp: str | None, identity: str | None) -> dict[str, bytes]:
     url = header_bytes(request.url)
     return {
         "timestamp": header_bytes(timestamp or ""),
         "id": header_bytes(identity or ""),
         "url": url,
-        "url_hubspot": _HUBSPOT_CODES.sub(lambda code: bytes([int(code[0][1:], 16)]), url),
+        "url_hubspot": _as_hubspot_signs(url),
         "method": header_bytes(request.method),
         "body": request.body,
     }
