@@ -173,7 +173,9 @@ class Bundle:
 
     `identifiers` maps a kind to its value (`{"guid": "8a41…"}`); `fields` holds only what changes,
     `None` meaning blank. `event_ids` are the events that set them (the correlation to requests). With
-    `reads`, the next request asks HubSpot for these fields' values instead, and `fields` is empty.
+    `finds`, the next request asks HubSpot which lead has one of these identifiers instead; with `reads`, it
+    asks for these fields' values; `fields` is empty in both cases. `creates` allows HubSpot to create the
+    lead where the API can.
     """
 
     lead_id: str
@@ -181,19 +183,24 @@ class Bundle:
     fields: Mapping[str, Wire | None]
     event_ids: Sequence[str] = ()
     reads: Sequence[str] = ()
+    finds: Sequence[Identifier] = ()
+    creates: bool = False
 
 
-OutcomeKind = Literal["done", "again", "set_aside", "stop"]
+OutcomeKind = Literal["done", "again", "not_found", "set_aside", "split", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one attempt ended, judged in one place (`integration.hubspot.outcomes`).
 
-    `again`: retry later, not before `retry_after` seconds if given. `set_aside`: a person must act.
-    `stop`: no delivery at all can work now (the token is refused). `status` is None when no answer came.
+    `again`: retry later, not before `retry_after` seconds if given. `not_found`: HubSpot has no such lead,
+    at least not yet. `set_aside`: a person must act. `split`: a request with several bundles was refused for
+    one that the answer does not name, so send it again in two halves. `stop`: no delivery at all can work
+    now (the token is refused). `status` is None when no answer came.
     `used_up_for`: the answer says that the account's budget is used up for so many seconds.
-    `values`: what HubSpot has in the fields that a bundle reads; None is blank.
+    `values`: what HubSpot has in the fields that a bundle reads; None is blank. `found`: how HubSpot knows
+    the lead, by kind of identifier (`{"guid": "8a41…"}`), where the answer tells.
     """
 
     kind: OutcomeKind
@@ -202,3 +209,4 @@ class Outcome:
     retry_after: float | None = None
     used_up_for: float | None = None
     values: Mapping[str, Wire | None] = field(default_factory=dict)
+    found: Mapping[str, str] = field(default_factory=dict)

@@ -55,11 +55,16 @@ class FakeHubSpot:
     """A destination that does what `outcome` says, and keeps what it took."""
 
     name = "fake"
+    id_kind = "guid"
+    can_create = False
     max_batch = 1
 
     def __init__(self) -> None:
         self.outcome = Outcome("done", 200)
         self.sent: list[tuple[str, dict[str, Wire | None]]] = []
+
+    def request_kind(self, bundle: Bundle) -> str:
+        return "read" if bundle.reads else "write"
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         self.sent += [(bundle.identifiers["guid"], dict(bundle.fields)) for bundle in bundles]

@@ -18,11 +18,22 @@ class Destination(Protocol):
         """The value of HUBSPOT_API that chooses it."""
 
     @property
+    def id_kind(self) -> str:
+        """The kind of identifier that a request needs to write a lead: `guid` or `contact_id`."""
+
+    @property
+    def can_create(self) -> bool:
+        """Whether it can create leads."""
+
+    @property
     def max_batch(self) -> int:
         """How many bundles one HTTP request can carry."""
 
+    def request_kind(self, bundle: Bundle) -> str:
+        """The kind of request that a bundle needs: one request carries bundles of one kind only."""
+
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        """Send the bundles: one outcome for each, in their order.
+        """Send bundles of one kind in one HTTP request: one outcome for each, in their order.
 
         Never raises for anything that HubSpot or the network does.
         """

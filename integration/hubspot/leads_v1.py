@@ -44,6 +44,8 @@ class LeadsV1:
     """The Leads API v1 as a destination. One HTTP request per bundle, whatever their number."""
 
     name = "leads-v1"
+    id_kind = "guid"
+    can_create = False  # only by a form that answers no guid: http://developers.hubspot.com/docs/methods/leads/create_lead
     max_batch = 1
 
     def __init__(
@@ -63,6 +65,10 @@ class LeadsV1:
         self._clock = clock
         self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
         self._local = threading.local()
+
+    def request_kind(self, bundle: Bundle) -> str:
+        """Reads are GETs, writes are PUTs."""
+        return "read" if bundle.reads else "write"
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         """Send each bundle: one outcome for each, in their order. Never raises for what HubSpot does."""

@@ -4,7 +4,7 @@
 |---|---|
 | any 2xx | done |
 | 401, 403 | stop: the token is refused, so nothing can be delivered |
-| 404 | set_aside `lead_not_found` |
+| 404 | not_found `lead_not_found` |
 | 408, 425, 423, 429, 477, 5xx | again, not before Retry-After |
 | any other | set_aside `refused_by_hubspot`: the same request would be refused again |
 | none (network) | again `hubspot_unreachable` |
@@ -45,7 +45,7 @@ def classify(status: int | None, headers: Mapping[str, str], detail: str, at: Mi
     if status in (401, 403):
         return Outcome("stop", status, _token_refused(said))
     if status == 404:
-        return Outcome("set_aside", status, _lead_not_found(said))
+        return Outcome("not_found", status, _lead_not_found(said))
     if status in _AGAIN or status >= 500:
         return Outcome("again", status, _busy(status, said), _wait(status, headers, at, said))
     return Outcome("set_aside", status, _refused(said))

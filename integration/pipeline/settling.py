@@ -41,12 +41,12 @@ def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> L
         known = learn(from_json(row.document), outcome.values)
         return _delivered(row, confirm(known, attempt.bundle.fields), now)
     failing_since = row.failing_since or now
-    not_found = outcome.status == 404
+    not_found = outcome.kind == "not_found"
     patience = NOT_FOUND_GIVE_UP_SECONDS if not_found else GIVE_UP_SECONDS
     given_up = now - failing_since > patience * MICROS_PER_SECOND
     if outcome.kind == "again" and given_up:
         outcome = replace(outcome, kind="set_aside", cause=_gave_up(outcome))
-    if outcome.kind == "set_aside" and (given_up or not not_found):
+    if outcome.kind == "set_aside" or (not_found and given_up):
         return replace(
             row,
             state="dead",

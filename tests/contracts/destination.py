@@ -235,9 +235,9 @@ class DestinationContract(ABC):
         assert outcome.cause.code == "refused_by_hubspot"
         assert outcome.cause.detail == f"HubSpot answered {status}: 'no such option'"
 
-    def test_an_unknown_lead_is_set_aside(self, server: ScriptedServer) -> None:
+    def test_an_unknown_lead_is_not_found(self, server: ScriptedServer) -> None:
         outcome = self.answered(server, Answer(404))
-        assert outcome.kind == "set_aside"
+        assert outcome.kind == "not_found"
         assert outcome.cause is not None
         assert outcome.cause.code == "lead_not_found"
 
@@ -280,7 +280,7 @@ class DestinationContract(ABC):
     def test_several_bundles_give_their_outcomes_in_order(self, server: ScriptedServer) -> None:
         server.script += [Answer(200), Answer(404), Answer(500)]
         outcomes = self.build(server.url).send([bundle(f"{number:032x}") for number in range(4)])
-        assert [outcome.kind for outcome in outcomes] == ["done", "set_aside", "again", "done"]
+        assert [outcome.kind for outcome in outcomes] == ["done", "not_found", "again", "done"]
 
     def test_a_connection_is_used_again(self, server: ScriptedServer) -> None:
         server.script += [Answer(200), Answer(500, body=HTML), Answer(200, body=b"x" * 1000)]

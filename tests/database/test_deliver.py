@@ -35,11 +35,16 @@ class FakeHubSpot:
     """Answers as told, and remembers what it was sent."""
 
     name = "fake"
+    id_kind = "guid"
+    can_create = False
     max_batch = 1
 
     def __init__(self) -> None:
         self.sent: list[Bundle] = []
         self.answer: Callable[[Bundle], Outcome] = lambda _: Outcome("done", 200)
+
+    def request_kind(self, bundle: Bundle) -> str:
+        return "read" if bundle.reads else "write"
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         self.sent += bundles

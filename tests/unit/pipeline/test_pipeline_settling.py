@@ -120,7 +120,7 @@ def test_what_concerns_the_account_costs_the_lead_nothing(kind: OutcomeKind, sta
 
 
 def test_a_lead_that_is_not_there_yet_is_looked_for_slowly_for_a_day_and_then_set_aside() -> None:
-    row, missing = leased(update("e1", 10, city="B")), attempt({"city": "B"}, "set_aside", 404)
+    row, missing = leased(update("e1", 10, city="B")), attempt({"city": "B"}, "not_found", 404)
 
     first = settled_row(row, missing, NOW, 1.0)
     later = settled_row(replace(first, attempts=20), missing, NOW + 3600 * SECOND, 1.0)

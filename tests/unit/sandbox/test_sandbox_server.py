@@ -89,7 +89,7 @@ class TestServer:
             for thread in threads:
                 thread.join()
             stats = requests.get(f"{server.url}/_sandbox/stats", timeout=5).json()
-        assert sorted(kinds) == ["again"] * 7 + ["set_aside"] * 5
+        assert sorted(kinds) == ["again"] * 7 + ["not_found"] * 5
         assert (stats["requests"], stats["refused"]) == (12, 7)
 
     def test_is_gone_after_close(self, sandbox: SandboxServer) -> None:
