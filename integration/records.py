@@ -174,8 +174,8 @@ class Bundle:
     `identifiers` maps a kind to its value (`{"guid": "8a41…"}`); `fields` holds only what changes,
     `None` meaning blank. `event_ids` are the events that set them (the correlation to requests). With
     `finds`, the next request asks HubSpot which lead has one of these identifiers instead; with `reads`, it
-    asks for these fields' values; `fields` is empty in both cases. `creates` allows HubSpot to create the
-    lead where the API can.
+    asks for these fields' values; `fields` is empty in both cases. With `creates`, a lead that HubSpot does
+    not have is created.
     """
 
     lead_id: str
@@ -200,7 +200,8 @@ class Outcome:
     now (the token is refused). `status` is None when no answer came.
     `used_up_for`: the answer says that the account's budget is used up for so many seconds.
     `values`: what HubSpot has in the fields that a bundle reads; None is blank. `found`: how HubSpot knows
-    the lead, by kind of identifier (`{"guid": "8a41…"}`), where the answer tells.
+    the lead, by kind of identifier (`{"guid": "8a41…"}`), where the answer tells. `refused_fields`: what
+    HubSpot does not take, and why; with `again`, the bundle goes again at once without these.
     """
 
     kind: OutcomeKind
@@ -210,3 +211,4 @@ class Outcome:
     used_up_for: float | None = None
     values: Mapping[str, Wire | None] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
+    refused_fields: Mapping[str, Cause] = field(default_factory=dict)

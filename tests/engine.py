@@ -56,6 +56,7 @@ class FakeHubSpot:
 
     name = "fake"
     id_kind = "guid"
+    finds_by = frozenset({"email"})
     can_create = False
     max_batch = 1
 
@@ -64,7 +65,10 @@ class FakeHubSpot:
         self.sent: list[tuple[str, dict[str, Wire | None]]] = []
 
     def request_kind(self, bundle: Bundle) -> str:
-        return "read" if bundle.reads else "write"
+        return "find" if bundle.finds else "read" if bundle.reads else "write"
+
+    def is_search(self, request_kind: str) -> bool:
+        return request_kind == "find"
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         self.sent += [(bundle.identifiers["guid"], dict(bundle.fields)) for bundle in bundles]

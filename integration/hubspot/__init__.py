@@ -22,6 +22,10 @@ class Destination(Protocol):
         """The kind of identifier that a request needs to write a lead: `guid` or `contact_id`."""
 
     @property
+    def finds_by(self) -> frozenset[str]:
+        """The kinds of identifiers by which it can look a lead up."""
+
+    @property
     def can_create(self) -> bool:
         """Whether it can create leads."""
 
@@ -31,6 +35,9 @@ class Destination(Protocol):
 
     def request_kind(self, bundle: Bundle) -> str:
         """The kind of request that a bundle needs: one request carries bundles of one kind only."""
+
+    def is_search(self, request_kind: str) -> bool:
+        """Whether requests of this kind are searches, of which HubSpot allows fewer."""
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         """Send bundles of one kind in one HTTP request: one outcome for each, in their order.

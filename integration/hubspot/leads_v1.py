@@ -45,6 +45,7 @@ class LeadsV1:
 
     name = "leads-v1"
     id_kind = "guid"
+    finds_by: frozenset[str] = frozenset()
     can_create = False  # only by a form that answers no guid: http://developers.hubspot.com/docs/methods/leads/create_lead
     max_batch = 1
 
@@ -69,6 +70,10 @@ class LeadsV1:
     def request_kind(self, bundle: Bundle) -> str:
         """Reads are GETs, writes are PUTs."""
         return "read" if bundle.reads else "write"
+
+    def is_search(self, request_kind: str) -> bool:
+        """Looking a lead up by email is one."""
+        return request_kind == "find"
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         """Send each bundle: one outcome for each, in their order. Never raises for what HubSpot does."""

@@ -153,8 +153,19 @@ def merge(state: LeadState, updates: Iterable[Update]) -> LeadState:
     for update in {update.event_id: update for update in updates}.values():
         for change in update.changes:
             if _takes_part(change):
-                merged[change.field] = _join(merged.get(change.field, FieldState()), change, update)
+                merged[change.field] = _with_change(merged.get(change.field, FieldState()), change, update)
     return merged
+
+
+def join(one: LeadState, other: LeadState) -> LeadState:
+    """The state of two leads that turn out to be one: as if all updates of both had been merged into one.
+
+    No update may be in both. What HubSpot has is known only where the two do not contradict each other.
+    """
+    return {
+        name: _joined(one.get(name, FieldState()), other.get(name, FieldState()))
+        for name in sorted({*one, *other})
+    }
 
 
 def refold(current: LeadState, folded: LeadState, updates: Iterable[Update]) -> LeadState:
@@ -235,7 +246,20 @@ def _takes_part(change: FieldChange) -> bool:
     return change.value is not None or change.write in _TAKES_CLEAR
 
 
-def _join(field_state: FieldState, change: FieldChange, update: Update) -> FieldState:
+def _joined(one: FieldState, other: FieldState) -> FieldState:
+    contenders = dict(one.contenders)
+    for rule, contender in other.contenders.items():
+        contenders[rule] = _better(rule, contenders[rule], contender) if rule in contenders else contender
+    return FieldState(contenders, _agreed(one.base, other.base), _agreed(one.sent, other.sent))
+
+
+def _agreed(one: AtHubSpot, other: AtHubSpot) -> AtHubSpot:
+    if isinstance(one, Unknown):
+        return other
+    return one if isinstance(other, Unknown) or same(one, other) else UNKNOWN
+
+
+def _with_change(field_state: FieldState, change: FieldChange, update: Update) -> FieldState:
     value = str(_number(change.value)) if change.write == "sum" else change.value
     new = Contender(value, update.clock, update.clock, update.event_id, change.place, update.mapping_version)
     old = field_state.contenders.get(change.write)

@@ -8,6 +8,8 @@ from integration.lead.merge import LeadState, pending, to_json
 from integration.records import MICROS_PER_SECOND, Micros
 from integration.store.leads import LIVE, REPLAYED, LeadRow
 
+NOT_FOUND_CAUSES = frozenset({"unresolved", "ambiguous_lead", "lead_not_found"})
+
 
 @dataclass(frozen=True, slots=True)
 class BundleTiming:
@@ -47,6 +49,14 @@ def rebuilt(row: LeadRow, state: LeadState, now: Micros) -> LeadRow:
     if row.state == "due":
         return row
     return replace(_revived(row), state="due", waiting_since=now, due_at=now, cause=None, priority=REPLAYED)
+
+
+def relinked(row: LeadRow, now: Micros) -> LeadRow:
+    """The lead once it is known by one more identifier: if it was not found before, it is looked for anew."""
+    if row.state == "leased" or row.cause is None or row.cause.code not in NOT_FOUND_CAUSES:
+        return row
+    row = replace(row, attempts=0, failing_since=None, cause=None)
+    return replace(row, state="due", due_at=now, waiting_since=row.waiting_since or now)
 
 
 def _revived(row: LeadRow) -> LeadRow:

@@ -1,13 +1,18 @@
-"""Deliver: due bundles are claimed within the budget, sent to HubSpot, and settled by how that went."""
+"""Deliver: due bundles are claimed within the budget, sent to HubSpot, and settled by how that went.
+
+One request carries one bundle or many: whatever the API takes. A request that is refused for one bundle
+that the answer does not name is sent again in halves, until that one stands alone.
+"""
 
 from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -16,11 +21,21 @@ from integration.clock import Clock
 from integration.errors import LeadwireError
 from integration.hubspot import Destination
 from integration.logs import log_action
-from integration.pipeline.settling import bundle_of, clean, ended, next_pause, pauses_all, settled_row
-from integration.records import MICROS_PER_SECOND, Bundle, Cause, Micros
+from integration.pipeline.addressing import Reach, next_request
+from integration.pipeline.identity import take_found
+from integration.pipeline.settling import (
+    at_rest_or_due,
+    ended,
+    looked_up_again,
+    next_pause,
+    pauses_all,
+    settled_row,
+)
+from integration.records import MICROS_PER_SECOND, Bundle, Cause, Micros, Outcome
 from integration.settings import RateLimit
-from integration.store import attempts, budget, leads
+from integration.store import attempts, budget, identifiers, leads
 from integration.store.attempts import Attempt
+from integration.store.budget import Slot
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
 from integration.store.leads import LeadRow
@@ -29,15 +44,24 @@ log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 10
 LONGEST_REQUEST_SECONDS = 60
+LEADS_PER_CLAIM = 1000
+# https://developers.hubspot.com/docs/api-reference/search/guide (2026-11-23) allows five a second to an
+# account; one is left to others.
+SEARCH_LIMIT = RateLimit(4, 1)
+LONGEST_WAIT_FOR_SLOT_SECONDS = 1.0
+
+
+class _StoppingError(LeadwireError):
+    """The worker stops: what is not sent yet is given back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A leased lead with something to send, and the slot of the budget that its request takes."""
+    """Leased leads whose bundles go in one request, and the slots of the budget that the request takes."""
 
-    row: LeadRow
-    bundle: Bundle
-    slot: int
+    rows: tuple[LeadRow, ...]
+    bundles: tuple[Bundle, ...]
+    slots: tuple[Slot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +70,14 @@ class Claim:
 
     jobs: tuple[Job, ...]
     wait_until: Micros | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A request that came back: the slots that it took, and the attempts that ended with it."""
+
+    slots: tuple[Slot, ...]
+    attempts: tuple[Attempt, ...]
 
 
 class Deliverer:
@@ -64,26 +96,34 @@ class Deliverer:
     ) -> None:
         self._store = store
         self._destination = destination
+        self._reach = Reach(destination.id_kind, destination.finds_by, destination.can_create)
         self._clock = clock
-        self._rate_limit = rate_limit
+        self._windows = {budget.ACCOUNT: rate_limit, budget.SEARCH: SEARCH_LIMIT}
         self._worker = worker
         self._concurrency = concurrency
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="deliver")
-        self._settle: GroupCommit[tuple[Job, Attempt], LeadRow | None] = GroupCommit(
+        self._settle: GroupCommit[_Settled, Mapping[str, LeadRow]] = GroupCommit(
             store, self._settle_in, name="settle"
         )
+        self._stopping = threading.Event()
+        self._requests_in_hand = 0
         self._in_hand: set[str] = set()  # each operation on it is atomic: no lock is needed
+        self._counting = threading.Lock()
         with store.write() as connection:
-            budget.ensure_slots(connection, rate_limit.requests)
+            for account, limit in self._windows.items():
+                budget.ensure_slots(connection, limit.requests, account)
 
     @property
     def in_hand(self) -> int:
-        """How many leads are claimed and not settled yet."""
-        return len(self._in_hand)
+        """How many requests are claimed and not settled yet."""
+        return self._requests_in_hand
 
     def claim(self, limit: int) -> Claim:
-        """Lease up to `limit` due leads within the budget; those with nothing to send are settled at once."""
+        """Lease due leads for up to `limit` requests within the budget.
+
+        Those with nothing to send, or that cannot be addressed yet, are settled at once.
+        """
         with self._store.read() as connection:
             now = self._clock()
             if not leads.anything_due(connection, now):
@@ -93,7 +133,8 @@ class Deliverer:
             return Claim((), pause.until)
         with self._store.write() as connection:
             claim = self._claim_in(connection, 1 if pause.pauses else limit)
-        self._in_hand.update({job.row.id for job in claim.jobs})
+        self._in_hand.update({row.id for job in claim.jobs for row in job.rows})
+        self._count(len(claim.jobs))
         return claim
 
     def start(self, job: Job, when_done: Callable[[], None]) -> None:
@@ -102,9 +143,12 @@ class Deliverer:
         future.add_done_callback(lambda _: when_done())
 
     def run_once(self) -> int:
-        """Claim and deliver what is due now, and wait for it; returns how many requests were made."""
+        """Claim and deliver what is due now, and wait for it; returns how many requests that took, but for
+        those of split ones.
+        """
         claim = self.claim(self._concurrency)
-        for future in [self._threads.submit(self._deliver, job) for job in claim.jobs]:
+        futures: list[Future[None]] = [self._threads.submit(self._deliver, job) for job in claim.jobs]
+        for future in futures:
             future.result()
         return len(claim.jobs)
 
@@ -125,68 +169,215 @@ class Deliverer:
 
     def close(self) -> None:
         """Finish the attempts in hand and give back what was claimed but not begun."""
+        self._stopping.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._settle.close()
         with self._store.write() as connection:
             leads.release(connection, self._worker, self._clock())
+
+    # claim
 
     def _claim_in(self, connection: Connection, limit: int) -> Claim:
         now = self._clock()
         slots = budget.free_slots(connection, now, limit)
         if not slots:
             return Claim((), budget.next_free_at(connection))
-        rows = leads.claim_due(
-            connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND, len(slots)
-        )
-        known = leads.identifiers_of(connection, [row.id for row in rows])
-        bundles = [(row, bundle_of(row, known[row.id])) for row in rows]
-        leads.save(
-            connection, [clean(row) for row, bundle in bundles if not (bundle.fields or bundle.reads)], now
-        )
-        to_send = [(row, bundle) for row, bundle in bundles if bundle.fields or bundle.reads]
-        jobs = tuple(Job(row, bundle, slot) for (row, bundle), slot in zip(to_send, slots, strict=False))
-        budget.occupy(connection, [job.slot for job in jobs], [self._free_after_crash(now)] * len(jobs))
-        return Claim(jobs, None)
+        most = min(len(slots) * self._destination.max_batch, max(LEADS_PER_CLAIM, len(slots)))
+        until = now + LEASE_SECONDS * MICROS_PER_SECOND
+        rows = leads.claim_due(connection, self._worker, now, until, most)
+        links = identifiers.links_of(connection, [row.id for row in rows])
+        planned = [(row, next_request(row, links[row.id], self._reach, now)) for row in rows]
+        leads.save(connection, [self._without_request(row, plan, now) for row, plan in planned
+                                if not isinstance(plan, Bundle)], now)  # fmt: skip
+        to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]
+        jobs, left_over = self._jobs(connection, to_send, slots, now)
+        leads.save(connection, left_over, now)
+        free_at = self._free_after_crash(now)
+        budget.occupy(connection, {slot: free_at[slot[0]] for job in jobs for slot in job.slots})
+        return Claim(tuple(jobs), None)
 
-    def _free_after_crash(self, now: Micros) -> Micros:
-        return now + int((LONGEST_REQUEST_SECONDS + self._rate_limit.seconds) * MICROS_PER_SECOND)
+    def _without_request(self, row: LeadRow, plan: Cause | None, now: Micros) -> LeadRow:
+        """A lead with nothing to send, or one that cannot be addressed yet and waits until it can."""
+        if plan is None:
+            return at_rest_or_due(row, now)
+        nowhere = Attempt(Bundle(row.id, {}, {}), Outcome("not_found", cause=plan), now, 0)
+        settled = settled_row(row, nowhere, now, self._jitter.random())
+        _report_unsent(settled, plan)
+        return settled
+
+    def _jobs(
+        self,
+        connection: Connection,
+        to_send: Sequence[tuple[LeadRow, Bundle]],
+        slots: Sequence[Slot],
+        now: Micros,
+    ) -> tuple[list[Job], list[LeadRow]]:
+        """The requests that the slots suffice for, and the leads that are due again for want of a slot."""
+        jobs: list[Job] = []
+        left_over: list[LeadRow] = []
+        free, searches = iter(slots), iter(budget.free_slots(connection, now, len(slots), budget.SEARCH))
+        for kind, group in self._requests(to_send):
+            rows, bundles = tuple(row for row, _ in group), tuple(bundle for _, bundle in group)
+            search = next(searches, None) if self._destination.is_search(kind) else ()
+            slot = next(free, None) if search is not None else None
+            if slot is not None and search is not None:
+                jobs.append(Job(rows, bundles, (slot, search) if search else (slot,)))
+                continue
+            account = budget.SEARCH if search is None else budget.ACCOUNT
+            due_at = max(now, budget.next_free_at(connection, account) or now)
+            left_over += [replace(row, state="due", due_at=due_at) for row in rows]
+        return jobs, left_over
+
+    def _requests(
+        self, to_send: Sequence[tuple[LeadRow, Bundle]]
+    ) -> Iterator[tuple[str, list[tuple[LeadRow, Bundle]]]]:
+        """Bundles of one kind together, as many as one request carries."""
+        by_kind: dict[str, list[tuple[LeadRow, Bundle]]] = {}
+        for row, bundle in to_send:
+            by_kind.setdefault(self._destination.request_kind(bundle), []).append((row, bundle))
+        size = self._destination.max_batch
+        for kind, group in by_kind.items():
+            for start in range(0, len(group), size):
+                yield kind, group[start : start + size]
+
+    def _free_after_crash(self, now: Micros) -> dict[str, Micros]:
+        return {
+            account: now + int((LONGEST_REQUEST_SECONDS + limit.seconds) * MICROS_PER_SECOND)
+            for account, limit in self._windows.items()
+        }
+
+    # send
 
     def _deliver(self, job: Job) -> None:
         try:
             self._send_and_settle(job)
+        except _StoppingError:
+            pass  # `close` gives the leads back
+        except Exception:
+            # The leases run out and the bundles are sent again.
+            log.exception("A delivery failed", extra={"leadwire_fields": {"action": "worker.error"}})
         finally:
-            self._in_hand.discard(job.row.id)
+            self._in_hand.difference_update({row.id for row in job.rows})
+            self._count(-1)
+
+    def _count(self, jobs: int) -> None:
+        with self._counting:
+            self._requests_in_hand += jobs
 
     def _send_and_settle(self, job: Job) -> None:
-        started_at, ticks = self._clock(), time.perf_counter()
-        (outcome,) = self._destination.send([job.bundle])
-        duration = time.perf_counter() - ticks
-        metrics.ATTEMPTS.labels(str(outcome.status or "none")).inc()
-        metrics.ATTEMPT_SECONDS.observe(duration)
-        attempt = Attempt(job.bundle, outcome, started_at, int(duration * MICROS_PER_SECOND))
-        try:
-            row = self._settle.submit((job, attempt))
-        except LeadwireError as error:
-            # The lease runs out and the bundle is sent again: twice is harmless, never is not.
-            log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=job.row.id)
-        else:
-            _report(job, attempt, row, self._clock())
+        made = self._send(job)
+        whole = [attempt for attempt in made if attempt.outcome.kind != "split"]
+        refused = [attempt.bundle.lead_id for attempt in made if attempt.outcome.kind == "split"]
+        self._write_down(job, self._with_links(whole))
+        if refused:
+            self._send_halves(job, refused)
 
-    def _settle_in(self, connection: Connection, done: Sequence[tuple[Job, Attempt]]) -> list[LeadRow | None]:
-        """The leads as they are after these attempts; None for one whose lease ran out meanwhile."""
+    def _send(self, job: Job) -> list[Attempt]:
+        started_at, ticks = self._clock(), time.perf_counter()
+        outcomes = self._destination.send(job.bundles)
+        duration = time.perf_counter() - ticks
+        metrics.ATTEMPTS.labels(str(outcomes[0].status or "none")).inc()
+        metrics.ATTEMPT_SECONDS.observe(duration)
+        micros = int(duration * MICROS_PER_SECOND)
+        return [
+            Attempt(bundle, outcome, started_at, micros)
+            for bundle, outcome in zip(job.bundles, outcomes, strict=True)
+        ]
+
+    def _send_halves(self, job: Job, lead_ids: Sequence[str]) -> None:
+        log_action(log, "batch.split", "A batch was refused for one of its leads: it goes again in halves",
+                   logging.WARNING, leads=len(lead_ids))  # fmt: skip
+        chosen = [pair for pair in zip(job.rows, job.bundles, strict=True) if pair[0].id in set(lead_ids)]
+        middle = (len(chosen) + 1) // 2
+        for half in filter(None, (chosen[:middle], chosen[middle:])):
+            rows, bundles = tuple(row for row, _ in half), tuple(bundle for _, bundle in half)
+            slots = self._take_slots([account for account, _ in job.slots])
+            self._send_and_settle(Job(rows, bundles, slots))
+
+    def _take_slots(self, accounts: Sequence[str]) -> tuple[Slot, ...]:
+        """A slot of each of these budgets, once they are free and delivery is not paused."""
+        while not self._stopping.is_set():
+            with self._store.write() as connection:
+                now = self._clock()
+                wait_until = budget.current_pause(connection).until
+                found = (
+                    [] if wait_until > now else [budget.free_slots(connection, now, 1, a) for a in accounts]
+                )
+                if found and all(found):
+                    taken = tuple(slots[0] for slots in found)
+                    free_at = self._free_after_crash(now)
+                    budget.occupy(connection, {slot: free_at[slot[0]] for slot in taken})
+                    return taken
+                times = [budget.next_free_at(connection, account) or now for account in accounts]
+            seconds = (max(wait_until, *times) - now) / MICROS_PER_SECOND
+            self._stopping.wait(min(max(seconds, 0.001), LONGEST_WAIT_FOR_SLOT_SECONDS))
+        raise _StoppingError
+
+    # settle
+
+    def _with_links(self, made: Sequence[Attempt]) -> list[Attempt]:
+        """The attempts, after what HubSpot said of who the leads are is remembered."""
+        found = {attempt.bundle.lead_id: attempt.outcome.found for attempt in made if attempt.outcome.found}
+        if not found:
+            return list(made)
+        contradictions = take_found(self._store, found, self._clock())
+        return [
+            replace(attempt, outcome=Outcome("set_aside", attempt.outcome.status, cause))
+            if (cause := contradictions.get(attempt.bundle.lead_id))
+            else attempt
+            for attempt in made
+        ]
+
+    def _write_down(self, job: Job, made: Sequence[Attempt]) -> None:
+        try:
+            rows = self._settle.submit(_Settled(job.slots, tuple(made)))
+        except LeadwireError as error:
+            # The leases run out and the bundles are sent again: twice is harmless, never is not.
+            for attempt in made:
+                log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=attempt.bundle.lead_id)
+            return
+        waiting_since = {row.id: row.waiting_since for row in job.rows}
+        for attempt in made:
+            id = attempt.bundle.lead_id
+            _report(attempt, waiting_since[id], rows.get(id), self._clock())
+
+    def _settle_in(self, connection: Connection, done: Sequence[_Settled]) -> list[Mapping[str, LeadRow]]:
+        """The leads as they are after these attempts, without those whose lease ran out meanwhile."""
         now = self._clock()
-        held = leads.still_leased(connection, self._worker, [job.row.id for job, _ in done])
+        made = [attempt for item in done for attempt in item.attempts]
+        held = leads.still_leased(connection, self._worker, [attempt.bundle.lead_id for attempt in made])
         rows = {
-            job.row.id: settled_row(held[job.row.id], attempt, now, self._jitter.random())
-            for job, attempt in done
-            if job.row.id in held
+            id: settled_row(held[id], attempt, now, self._jitter.random())
+            for attempt in made
+            if (id := attempt.bundle.lead_id) in held
         }
+        rows |= self._not_where_hubspot_said(connection, made, rows, now)
         leads.save(connection, list(rows.values()), now)
-        attempts.add_attempts(connection, [attempt for _, attempt in done])
-        free_at = now + int(self._rate_limit.seconds * MICROS_PER_SECOND)
-        budget.occupy(connection, [job.slot for job, _ in done], [free_at] * len(done))
-        self._pause_or_resume(connection, [attempt for _, attempt in done], now)
-        return [rows.get(job.row.id) for job, _ in done]
+        attempts.add_attempts(connection, made)
+        budget.occupy(connection, {slot: self._free_at(slot, now) for item in done for slot in item.slots})
+        if made:
+            self._pause_or_resume(connection, made, now)
+        return [
+            {id: rows[id] for attempt in item.attempts if (id := attempt.bundle.lead_id) in rows}
+            for item in done
+        ]
+
+    def _not_where_hubspot_said(
+        self, connection: Connection, made: Sequence[Attempt], rows: Mapping[str, LeadRow], now: Micros
+    ) -> dict[str, LeadRow]:
+        """Leads that are no longer there by an id that HubSpot gave: forgotten, they are looked up anew."""
+        missing = [
+            attempt.bundle.lead_id
+            for attempt in made
+            if attempt.outcome.kind == "not_found" and not attempt.bundle.finds
+        ]
+        if not missing:
+            return {}
+        forgotten = identifiers.unlink_found(connection, missing, self._reach.id_kind)
+        return {id: looked_up_again(rows[id], now) for id in forgotten if id in rows}
+
+    def _free_at(self, slot: Slot, now: Micros) -> Micros:
+        return now + int(self._windows[slot[0]].seconds * MICROS_PER_SECOND)
 
     def _pause_or_resume(self, connection: Connection, done: Sequence[Attempt], now: Micros) -> None:
         before = budget.current_pause(connection)
@@ -201,19 +392,19 @@ class Deliverer:
             budget.pause(connection, budget.Pause(until, 0, "HubSpot says that its limit is used up"))
 
 
-def _report(job: Job, attempt: Attempt, row: LeadRow | None, now: Micros) -> None:
-    outcome = attempt.outcome
+def _report(attempt: Attempt, waiting_since: Micros | None, row: LeadRow | None, now: Micros) -> None:
+    outcome, bundle = attempt.outcome, attempt.bundle
     facts: dict[str, object] = {
-        "lead": job.row.id,
-        "ids": sorted({event.partition("-")[0] for event in job.bundle.event_ids}),
+        "lead": bundle.lead_id,
+        "ids": sorted({event.partition("-")[0] for event in bundle.event_ids}),
         "status": outcome.status,
-        "fields": len(job.bundle.fields),
+        "fields": len(bundle.fields),
         "ms": round(attempt.duration / 1000),
     }
     if outcome.kind == "done":
-        if job.row.waiting_since is not None:
-            metrics.LAG_SECONDS.observe((now - job.row.waiting_since) / MICROS_PER_SECOND)
-        log_action(log, "lead.delivered", "Delivered", **facts)
+        if waiting_since is not None and bundle.fields:
+            metrics.LAG_SECONDS.observe((now - waiting_since) / MICROS_PER_SECOND)
+        _report_done(bundle, facts)
         return
     cause = (row.cause if row is not None else None) or outcome.cause or Cause("unknown", "", "")
     facts |= {"cause": cause.code, "cure": cause.cure}
@@ -222,5 +413,21 @@ def _report(job: Job, attempt: Attempt, row: LeadRow | None, now: Micros) -> Non
         log_action(log, "lead.dead", cause.detail, logging.ERROR, **facts)
     elif pauses_all(outcome):
         log_action(log, "delivery.paused", cause.detail, logging.ERROR, **facts)
+    else:
+        log_action(log, "lead.retry", cause.detail, logging.WARNING, **facts)
+
+
+def _report_done(bundle: Bundle, facts: Mapping[str, object]) -> None:
+    if bundle.finds:
+        log_action(log, "lead.found", "HubSpot knows the lead", **facts)
+    else:
+        log_action(log, "lead.delivered", "Delivered", **facts)
+
+
+def _report_unsent(row: LeadRow, cause: Cause) -> None:
+    facts = {"lead": row.id, "cause": cause.code, "cure": cause.cure}
+    if row.state == "dead":
+        metrics.DEAD.labels(cause.code).inc()
+        log_action(log, "lead.dead", cause.detail, logging.ERROR, **facts)
     else:
         log_action(log, "lead.retry", cause.detail, logging.WARNING, **facts)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from itertools import chain, product
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -21,23 +23,31 @@ from integration.clock import Clock
 from integration.errors import LeadwireError
 from integration.lead.merge import FieldState, LeadState, from_json, pending, same
 from integration.logs import log_action
+from integration.pipeline.identity import (
+    Identified,
+    KnownLeads,
+    LinkedMeanwhileError,
+    assign_leads,
+    joined,
+    known_leads,
+    retrying_links,
+)
 from integration.pipeline.refold import refold_once, refolded
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import (
-    KnownLeads,
     Translated,
-    assign_leads,
+    contradicted,
     has_update,
-    known_leads,
+    identified,
     resolve_leads,
-    retrying_links,
     settled_event,
     translate_events,
 )
 from integration.records import Micros, RawRequest, Update
-from integration.store import history, inbox, leads, updates
+from integration.store import history, identifiers, inbox, leads, updates
 from integration.store.engine import Store
 from integration.store.history import Selection, SettledEvent
+from integration.store.identifiers import SINGLE_KINDS, IdentifierKey
 from integration.store.leads import LeadRow
 from integration.store.wakeup import announce
 
@@ -245,34 +255,42 @@ class Replay:
         if not items:
             return 0
         pairs = self._translated(items)
-        news = [new for _, new in pairs if has_update(new)]
+        news = [identified(new) for _, new in pairs if has_update(new)]
         with self._store.read() as connection:
             known = _with_draft(known_leads(connection, news), news, draft)
-            lead_ids, fresh = assign_leads(news, known, self._clock())
-            changes = _changes(connection, pairs, lead_ids)
-        draft.known.by_identifier.update(fresh)
-        draft.known.guids.update({id: known.guids[id] for id in fresh.values() if id in known.guids})
+            assigned = assign_leads(news, known, self._clock())
+            pairs = [(item, contradicted(new, assigned)) for item, new in pairs]
+            before = updates.of_events(connection, [item.event.id for item, _ in pairs])
+        changes = _changes(
+            pairs,
+            {id: (known.survivor(asked[0]), asked[1]) for id, asked in before.items()},
+            assigned.lead_ids,
+        )
+        _draft_links(draft, known, assigned.fresh)
         for change in changes:
             _draft_change(draft, change)
         return len(changes)
 
     def _planned_leads(self, draft: _Draft) -> Iterator[PlannedLead]:
-        ids = sorted(draft.asked)
-        fresh: dict[str, dict[str, str]] = {}
-        for (kind, value), id in draft.known.by_identifier.items():
-            fresh.setdefault(id, {})[kind] = value
-        for start in range(0, len(ids), LEADS_AT_ONCE):
-            chunk = ids[start : start + LEADS_AT_ONCE]
+        drafts = list(_drafted_leads(draft))
+        for start in range(0, len(drafts), LEADS_AT_ONCE):
+            chunk = drafts[start : start + LEADS_AT_ONCE]
+            ids = [id for lead in chunk for id in lead.members]
             with self._store.read() as connection:
-                rows = leads.find(connection, chunk)
-                stored = updates.of_leads(connection, chunk)
-                known = leads.identifiers_of(connection, chunk)
-            for id in chunk:
-                row = rows.get(id, LeadRow(id, "clean", "{}"))
-                fields = _planned_fields(row, stored[id], draft.asked[id])
+                rows = leads.find(connection, ids)
+                stored = updates.of_leads(connection, ids)
+                known = identifiers.identifiers_of(connection, ids)
+            for lead in chunk:
+                there = [rows[id] for id in lead.members if id in rows]
+                row = reduce(
+                    partial(joined, now=self._clock()), there or [LeadRow(lead.members[0], "clean", "{}")]
+                )
+                fields = _planned_fields(
+                    row, chain.from_iterable(stored[id] for id in lead.members), lead.asked
+                )
                 if fields:
-                    identifiers = {**fresh.get(id, {}), **known[id]}
-                    yield PlannedLead(id if id in rows else None, identifiers, fields)
+                    known_by = dict(chain(lead.fresh.items(), *(known[id].items() for id in lead.members)))
+                    yield PlannedLead(row.id if there else None, known_by, fields)
 
     def accept_rejected(self, selection: Selection, progress: Progress, *, dry_run: bool = False) -> Counts:
         """Verify rejected requests again, as of their arrival, with the secrets that are set now.
@@ -332,8 +350,12 @@ def _replace_in(
 ) -> tuple[int, int]:
     settled_now = history.lock_settled(connection, [item.event.id for item, _ in pairs])
     pairs = [pair for pair in pairs if pair[0].event.id in settled_now]
-    lead_ids = resolve_leads(connection, [new for _, new in pairs if has_update(new)], now)
-    changes = _changes(connection, pairs, lead_ids)
+    resolved = resolve_leads(connection, [new for _, new in pairs], now)
+    if resolved.postponed:
+        raise LinkedMeanwhileError
+    pairs = [(item, new) for (item, _), new in zip(pairs, resolved.items, strict=True)]
+    before = updates.of_events(connection, [item.event.id for item, _ in pairs])
+    changes = _changes(pairs, before, resolved.lead_ids)
     updates.remove(connection, [change.new.event.id for change in changes if change.after is None])
     updates.put(connection, [change.after for change in changes if change.after is not None])
     touched = {asked[0] for change in changes for asked in (change.before, change.after) if asked}
@@ -344,10 +366,11 @@ def _replace_in(
 
 
 def _changes(
-    connection: Connection, pairs: Sequence[tuple[SettledEvent, Translated]], lead_ids: dict[str, str]
+    pairs: Sequence[tuple[SettledEvent, Translated]],
+    before: Mapping[str, _Asked],
+    lead_ids: Mapping[str, str],
 ) -> list[_Change]:
-    """Those of these events that differ from what is stored; `lead_ids` has the lead of each, by event id."""
-    before = updates.of_events(connection, [item.event.id for item, _ in pairs])
+    """Those of these events that ask for something else than `before`; both by event id."""
     changes = []
     for item, new in pairs:
         after = (lead_ids[new.event.id], new.update) if has_update(new) else None
@@ -379,12 +402,50 @@ def _meaning(update: Update) -> dict[str, tuple[str, str]]:
     return {change.field: (repr(change.value), change.write) for change in update.changes}
 
 
-def _with_draft(stored: KnownLeads, items: Iterable[Translated], draft: _Draft) -> KnownLeads:
+def _with_draft(stored: KnownLeads, items: Iterable[Identified], draft: _Draft) -> KnownLeads:
     """What is stored, and what earlier batches of the plan would have added to it."""
-    wanted = {(known.kind, known.value) for item in items for known in item.translation.identifiers}
+    wanted = {(known.kind, known.value) for item in items for known in item.identifiers}
     drafted = {key: id for key in wanted if (id := draft.known.by_identifier.get(key))}
-    guids = {id: draft.known.guids[id] for id in drafted.values() if id in draft.known.guids}
-    return KnownLeads({**drafted, **stored.by_identifier}, {**guids, **stored.guids})
+    merged = draft.known.merged  # shared: what turns out now holds for later batches
+    known = KnownLeads({**drafted, **stored.by_identifier}, stored.single, set(), merged)
+    ids = {known.survivor(id) for id in known.by_identifier.values()}
+    drafted_singles = {
+        key: draft.known.single[key] for key in product(ids, SINGLE_KINDS) if key in draft.known.single
+    }
+    known.single.update(drafted_singles)
+    return known
+
+
+def _draft_links(draft: _Draft, known: KnownLeads, fresh: Mapping[IdentifierKey, str]) -> None:
+    """Keep for later batches what this one added to what is known."""
+    draft.known.by_identifier.update(fresh)
+    touched = {*fresh.values(), *draft.known.merged.values()}
+    draft.known.single.update({key: value for key, value in known.single.items() if key[0] in touched})
+
+
+@dataclass(frozen=True, slots=True)
+class _DraftedLead:
+    """A lead of the plan: the stored ones that it would be made of, what its events would ask for, and the
+    identifiers that it would get.
+    """
+
+    members: tuple[str, ...]
+    asked: dict[str, Update | None]
+    fresh: dict[str, str]
+
+
+def _drafted_leads(draft: _Draft) -> Iterator[_DraftedLead]:
+    known = draft.known
+    members: dict[str, list[str]] = {}
+    for id in sorted({*draft.asked, *known.merged}):
+        members.setdefault(known.survivor(id), []).append(id)
+    fresh: dict[str, dict[str, str]] = {}
+    for (kind, value), id in known.by_identifier.items():
+        fresh.setdefault(known.survivor(id), {})[kind] = value
+    for survivor, ids in sorted(members.items()):
+        asked = dict(chain.from_iterable(draft.asked.get(id, {}).items() for id in ids))
+        together = (survivor, *(id for id in ids if id != survivor))
+        yield _DraftedLead(together, asked, fresh.get(survivor, {}))
 
 
 def _draft_change(draft: _Draft, change: _Change) -> None:

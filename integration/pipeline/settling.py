@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from integration.lead.merge import LeadState, confirm, from_json, learn, pending, to_json, unread
-from integration.records import MICROS_PER_SECOND, Bundle, Cause, Micros, Outcome
+from integration.lead.merge import confirm, from_json, learn, pending, to_json, unread
+from integration.pipeline.addressing import refusal, sendable, with_refusals
+from integration.records import MICROS_PER_SECOND, Cause, Micros, Outcome
 from integration.store.attempts import Attempt
 from integration.store.budget import Pause
 from integration.store.leads import LeadRow
@@ -21,16 +22,6 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 300.0
 
 
-def bundle_of(row: LeadRow, identifiers: dict[str, str]) -> Bundle:
-    """All that HubSpot does not have yet of this lead; or what must be read from HubSpot to know that."""
-    state = from_json(row.document)
-    fields = pending(state)
-    event_ids = sorted({state[name].event_id for name in fields})
-    if reads := unread(state):
-        return Bundle(row.id, identifiers, {}, event_ids, reads)
-    return Bundle(row.id, identifiers, fields, event_ids)
-
-
 def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> LeadRow:
     """The lead after an attempt: clean, due later, or dead. `jitter` is a random number from 0 to 1.
 
@@ -39,14 +30,18 @@ def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> L
     outcome = attempt.outcome
     if outcome.kind == "done":
         known = learn(from_json(row.document), outcome.values)
-        return _delivered(row, confirm(known, attempt.bundle.fields), now)
+        since = now if attempt.bundle.fields else row.waiting_since
+        return at_rest_or_due(
+            replace(row, document=to_json(confirm(known, attempt.bundle.fields))), now, since
+        )
+    if outcome.refused_fields:
+        row = with_refusals(row, attempt.bundle.fields, outcome.refused_fields)
+        return at_rest_or_due(row, now)
+    if outcome.kind == "not_found" and attempt.bundle.finds and attempt.bundle.creates:
+        return _to_be_created(row, now)
     failing_since = row.failing_since or now
-    not_found = outcome.kind == "not_found"
-    patience = NOT_FOUND_GIVE_UP_SECONDS if not_found else GIVE_UP_SECONDS
-    given_up = now - failing_since > patience * MICROS_PER_SECOND
-    if outcome.kind == "again" and given_up:
-        outcome = replace(outcome, kind="set_aside", cause=_gave_up(outcome))
-    if outcome.kind == "set_aside" or (not_found and given_up):
+    outcome = _after_patience(outcome, now - failing_since)
+    if outcome.kind == "set_aside":
         return replace(
             row,
             state="dead",
@@ -57,12 +52,46 @@ def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> L
         )
     if pauses_all(outcome):
         return replace(row, state="due", due_at=now)  # no fault of this lead: it keeps its place
-    first = NOT_FOUND_FIRST_RETRY_SECONDS if not_found else FIRST_RETRY_SECONDS
+    first = NOT_FOUND_FIRST_RETRY_SECONDS if outcome.kind == "not_found" else FIRST_RETRY_SECONDS
     delay = retry_delay(row.attempts, outcome.retry_after, jitter, first)
     return replace(
         row, state="due", due_at=now + delay, attempts=row.attempts + 1, failing_since=failing_since,
         cause=outcome.cause,
     )  # fmt: skip
+
+
+def at_rest_or_due(row: LeadRow, now: Micros, since: Micros | None = None) -> LeadRow:
+    """The lead after it got through to HubSpot: due again if more is unsent (since `since`), dead if HubSpot
+    refuses the rest, else clean.
+    """
+    state = from_json(row.document)
+    if sendable(row, state) or unread(state):
+        return replace(clean(row), state="due", due_at=now, waiting_since=since or now)
+    cause = refusal(row)
+    if cause is None:
+        return replace(clean(row), refused="{}" if not pending(state) else row.refused)
+    return replace(clean(row), state="dead", failing_since=now, cause=cause)
+
+
+def looked_up_again(row: LeadRow, now: Micros) -> LeadRow:
+    """The lead once HubSpot no longer knows it by what HubSpot itself had said: looked up anew, at once."""
+    return replace(row, state="due", due_at=now, attempts=0, failing_since=None, cause=None)
+
+
+def _after_patience(outcome: Outcome, failing_for: Micros) -> Outcome:
+    """The outcome; set aside if it has been tried for long enough."""
+    if outcome.kind == "not_found" and failing_for > NOT_FOUND_GIVE_UP_SECONDS * MICROS_PER_SECOND:
+        return replace(outcome, kind="set_aside")
+    if outcome.kind == "again" and failing_for > GIVE_UP_SECONDS * MICROS_PER_SECOND:
+        return replace(outcome, kind="set_aside", cause=_gave_up(outcome))
+    return outcome
+
+
+def _to_be_created(row: LeadRow, now: Micros) -> LeadRow:
+    """A lead that HubSpot does not have and may create: all that had to be read is known to be blank."""
+    state = from_json(row.document)
+    state = learn(state, dict.fromkeys(unread(state)))
+    return replace(clean(row), document=to_json(state), state="due", due_at=now, waiting_since=now)
 
 
 def pauses_all(outcome: Outcome) -> bool:
@@ -94,13 +123,6 @@ def retry_delay(
     longest = min(first * 2.0 ** min(attempts_before, 30), LONGEST_RETRY_SECONDS)
     seconds = max(longest * (0.5 + jitter / 2), retry_after or 0.0)
     return int(seconds * MICROS_PER_SECOND)
-
-
-def _delivered(row: LeadRow, state: LeadState, now: Micros) -> LeadRow:
-    settled = clean(replace(row, document=to_json(state)))
-    if not pending(state):
-        return settled
-    return replace(settled, state="due", due_at=now, waiting_since=now)
 
 
 def clean(row: LeadRow) -> LeadRow:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from integration import metrics
 from integration.body import MalformedBody, decode
-from integration.clock import Clock, new_id
-from integration.errors import LeadwireError
+from integration.clock import Clock
 from integration.lead.merge import from_json, merge
 from integration.logs import log_action
-from integration.pipeline.bundles import BundleTiming, changed
+from integration.pipeline.bundles import BundleTiming, changed, relinked
+from integration.pipeline.identity import (
+    Assignment,
+    Identified,
+    LinkedMeanwhileError,
+    resolve,
+    retrying_links,
+)
 from integration.pipeline.sources import Configuration, Source, Sources
 from integration.records import (
     MICROS_PER_SECOND,
@@ -29,29 +34,23 @@ from integration.records import (
 from integration.store import inbox, leads, updates
 from integration.store.engine import Store
 from integration.store.inbox import ClaimedEvent, SettledEvent
-from integration.store.leads import IdentifierKey
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-
 BATCH = 200
 LEASE_SECONDS = 10
-LINK_TRIES = 10
-
-
-class _LinkedMeanwhileError(LeadwireError):
-    """Another worker created the same lead at the same moment; trying again finds it."""
+POSTPONED_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A claimed event and what its mapping made of it."""
+    """A claimed event and what its mapping made of it. `creates_lead` is the mapping's `lead.create`."""
 
     event: ClaimedEvent
     translation: Translation
     mapping_version: str
+    creates_lead: bool = False
 
     @property
     def update(self) -> Update:
@@ -114,22 +113,15 @@ class Translator:
         now = self._clock()
         held = inbox.still_leased(connection, self._worker, [item.event.id for item in translated])
         mine = [item for item in translated if item.event.id in held]
-        lead_ids = resolve_leads(connection, [item for item in mine if has_update(item)], now)
-        _merge_into_leads(connection, mine, lead_ids, self._timing, now)
-        settled = [(item, settled_event(item, lead_ids.get(item.event.id))) for item in mine]
+        resolved = resolve_leads(connection, mine, now)
+        _merge_into_leads(connection, resolved, self._timing, now)
+        settled = [
+            (item, settled_event(item, resolved.lead_ids.get(item.event.id))) for item in resolved.items
+        ]
         inbox.settle_events(connection, [event for _, event in settled], now)
+        inbox.postpone(connection, resolved.postponed, now + POSTPONED_SECONDS * MICROS_PER_SECOND)
         announce(connection)
         return settled
-
-
-def retrying_links(transaction: Callable[[], Result]) -> Result:
-    """Run a transaction that resolves leads; again if another one created the same leads meanwhile."""
-    for _ in range(LINK_TRIES):
-        try:
-            return transaction()
-        except _LinkedMeanwhileError:
-            continue
-    raise LeadwireError("Other workers kept creating the same leads; these events are tried again.")
 
 
 def translate_events(
@@ -146,7 +138,8 @@ def translate_events(
         if event.request_id not in decoded:
             decoded[event.request_id] = _decode(event.request, max_body_bytes)
         translation = _translate(configuration, source, event, decoded[event.request_id])
-        result.append(Translated(event, translation, source.mapping.version))
+        mapping = source.mapping
+        result.append(Translated(event, translation, mapping.version, mapping.creates_leads))
     return result
 
 
@@ -194,88 +187,61 @@ def has_update(item: Translated) -> bool:
     return item.translation.dead is None and item.translation.ignored is None
 
 
-def resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> dict[str, str]:
-    """The lead of each event, by event id. Leads that are not known yet are created, identifiers linked."""
-    known = known_leads(connection, items)
-    there = set(known.by_identifier.values())
-    lead_ids, fresh = assign_leads(items, known, now)
-    leads.create(connection, sorted(set(lead_ids.values()) - there), now)
-    if not leads.link(connection, fresh):
-        raise _LinkedMeanwhileError
-    return lead_ids
-
-
 @dataclass(frozen=True, slots=True)
-class KnownLeads:
-    """The leads that identifiers are linked to, and the guid of each of them that has one."""
-
-    by_identifier: dict[IdentifierKey, str] = field(default_factory=dict)
-    guids: dict[str, str] = field(default_factory=dict)
-
-
-def known_leads(connection: Connection, items: Iterable[Translated]) -> KnownLeads:
-    """Those that identifiers of these events are linked to."""
-    wanted = {(i.kind, i.value) for item in items for i in item.translation.identifiers}
-    by_identifier = leads.find_by_identifiers(connection, wanted)
-    found = leads.identifiers_of(connection, set(by_identifier.values()))
-    guids = {lead_id: kinds["guid"] for lead_id, kinds in found.items() if "guid" in kinds}
-    return KnownLeads(by_identifier, guids)
-
-
-def assign_leads(
-    items: Iterable[Translated], known: KnownLeads, now: Micros
-) -> tuple[dict[str, str], dict[IdentifierKey, str]]:
-    """The lead of each event, by event id, and the identifiers that are to be linked; these become `known`.
-
-    The first identifier that is known decides, in the mapping's order; but a lead that has another guid is
-    another lead, whatever else they share. An identifier stays with the lead that it was first linked to.
+class Resolved:
+    """Translated events with their leads, by event id. An event whose identifiers contradict what is known is
+    dead here; one whose leads are on their way to HubSpot and must become one first is in `postponed` only.
+    `relinked` are the leads that were there before and got a new identifier.
     """
-    fresh: dict[IdentifierKey, str] = {}
-    lead_ids = {}
-    for item in items:
-        identifiers = {i.kind: i.value for i in item.translation.identifiers}
-        lead_id = _known_lead(identifiers, known.by_identifier, known.guids) or new_id(now)
-        lead_ids[item.event.id] = lead_id
-        for key in identifiers.items():
-            if key not in known.by_identifier:
-                known.by_identifier[key] = fresh[key] = lead_id
-        if "guid" in identifiers:
-            known.guids.setdefault(lead_id, identifiers["guid"])
-    return lead_ids, fresh
+
+    items: tuple[Translated, ...]
+    lead_ids: Mapping[str, str]
+    postponed: frozenset[str]
+    relinked: frozenset[str]
 
 
-def _known_lead(
-    identifiers: Mapping[str, str], known: Mapping[IdentifierKey, str], guids: Mapping[str, str]
-) -> str | None:
-    for key in identifiers.items():
-        lead_id = known.get(key)
-        if lead_id is None:
-            continue
-        guid = identifiers.get("guid")
-        if guid is None or guids.get(lead_id, guid) == guid:
-            return lead_id
-    return None
+def resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> Resolved:
+    """Find the lead of each event, and write down what that tells of leads.
+
+    Raises LinkedMeanwhileError if another worker was in between: to be run again as a new transaction.
+    """
+    assigned = resolve(connection, [identified(item) for item in items if has_update(item)], now)
+    return Resolved(
+        tuple(contradicted(item, assigned) for item in items if item.event.id not in assigned.postponed),
+        assigned.lead_ids,
+        assigned.postponed,
+        frozenset(assigned.fresh.values()),
+    )
 
 
-def _merge_into_leads(
-    connection: Connection,
-    items: Sequence[Translated],
-    lead_ids: Mapping[str, str],
-    timing: BundleTiming,
-    now: Micros,
-) -> None:
-    by_lead: dict[str, list[Update]] = {}
-    for item in items:
-        if item.event.id in lead_ids:
-            by_lead.setdefault(lead_ids[item.event.id], []).append(item.update)
+def identified(item: Translated) -> Identified:
+    """The event and how it says which lead it is about."""
+    return Identified(item.event.id, item.translation.identifiers)
+
+
+def contradicted(item: Translated, assigned: Assignment) -> Translated:
+    """The event as it is: dead, if its identifiers contradict what is known."""
+    cause = assigned.contradictions.get(item.event.id)
+    return item if cause is None else replace(item, translation=replace(item.translation, dead=cause))
+
+
+def _merge_into_leads(connection: Connection, resolved: Resolved, timing: BundleTiming, now: Micros) -> None:
+    by_lead: dict[str, list[Translated]] = {}
+    for item in resolved.items:
+        if item.event.id in resolved.lead_ids:
+            by_lead.setdefault(resolved.lead_ids[item.event.id], []).append(item)
     if not by_lead:
         return
     rows = leads.lock(connection, by_lead.keys())
-    updates.put(connection, [(id, update) for id, group in by_lead.items() for update in group])
-    merged = [
-        changed(rows[id], merge(from_json(rows[id].document), group), timing, now)
-        for id, group in by_lead.items()
-    ]
+    if len(rows) < len(by_lead):
+        raise LinkedMeanwhileError  # one of them was made part of another just now
+    updates.put(connection, [(id, item.update) for id, group in by_lead.items() for item in group])
+    merged = []
+    for id, group in by_lead.items():
+        row = replace(rows[id], creates=rows[id].creates or any(item.creates_lead for item in group))
+        row = relinked(row, now) if id in resolved.relinked else row
+        state = merge(from_json(row.document), [item.update for item in group])
+        merged.append(changed(row, state, timing, now))
     leads.save(connection, merged, now)
 
 

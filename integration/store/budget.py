@@ -7,7 +7,7 @@ somewhere between the two, so no window of time ever holds more requests than th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
@@ -17,6 +17,9 @@ from integration.records import Micros
 from integration.store.tables import accounts, budget_slots
 
 ACCOUNT = "hubspot"
+SEARCH = "hubspot-search"  # searches have a smaller limit of their own, beside the account's
+
+Slot = tuple[str, int]  # the budget that it belongs to, and its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,49 +31,51 @@ class Pause:
     reason: str | None
 
 
-def ensure_slots(connection: Connection, count: int) -> None:
-    """Make the number of slots that of HUBSPOT_RATE_LIMIT. Slots beyond it go; new ones are free at once."""
+def ensure_slots(connection: Connection, count: int, account: str = ACCOUNT) -> None:
+    """Make the number of slots that of the rate limit. Slots beyond it go; new ones are free at once."""
     connection.execute(
-        delete(budget_slots).where(budget_slots.c.account == ACCOUNT, budget_slots.c.slot >= count)
+        delete(budget_slots).where(budget_slots.c.account == account, budget_slots.c.slot >= count)
     )
-    have = connection.execute(select(func.count()).where(budget_slots.c.account == ACCOUNT)).scalar_one()
+    have = connection.execute(select(func.count()).where(budget_slots.c.account == account)).scalar_one()
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     if have < count:
-        rows = [{"account": ACCOUNT, "slot": slot, "free_at": 0} for slot in range(count)]
+        rows = [{"account": account, "slot": slot, "free_at": 0} for slot in range(count)]
         connection.execute(dialect.insert(budget_slots).on_conflict_do_nothing(), rows)
-    connection.execute(dialect.insert(accounts).on_conflict_do_nothing(), [{"account": ACCOUNT}])
+    connection.execute(dialect.insert(accounts).on_conflict_do_nothing(), [{"account": account}])
 
 
-def free_slots(connection: Connection, now: Micros, limit: int) -> list[int]:
+def free_slots(connection: Connection, now: Micros, limit: int, account: str = ACCOUNT) -> list[Slot]:
     """Up to `limit` slots that are free now, held for this transaction."""
     query = (
         select(budget_slots.c.slot)
-        .where(budget_slots.c.account == ACCOUNT, budget_slots.c.free_at <= now)
+        .where(budget_slots.c.account == account, budget_slots.c.free_at <= now)
         .order_by(budget_slots.c.free_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return list(connection.execute(query).scalars())
+    return [(account, slot) for slot in connection.execute(query).scalars()]
 
 
 _SET_FREE_AT = (
     update(budget_slots)
-    .where(budget_slots.c.account == ACCOUNT, budget_slots.c.slot == bindparam("taken"))
+    .where(budget_slots.c.account == bindparam("of_account"), budget_slots.c.slot == bindparam("taken"))
     .values(free_at=bindparam("until"))
 )
 
 
-def occupy(connection: Connection, slots: Sequence[int], until: Sequence[Micros]) -> None:
+def occupy(connection: Connection, until: Mapping[Slot, Micros]) -> None:
     """Nobody else uses each slot before its time."""
-    if slots:
-        rows = [{"taken": slot, "until": time} for slot, time in zip(slots, until, strict=True)]
+    if until:
+        rows = [
+            {"of_account": account, "taken": slot, "until": time} for (account, slot), time in until.items()
+        ]
         connection.execute(_SET_FREE_AT, rows)
 
 
-def next_free_at(connection: Connection) -> Micros | None:
+def next_free_at(connection: Connection, account: str = ACCOUNT) -> Micros | None:
     """When the next slot is free; None if there are none at all."""
     return connection.execute(
-        select(func.min(budget_slots.c.free_at)).where(budget_slots.c.account == ACCOUNT)
+        select(func.min(budget_slots.c.free_at)).where(budget_slots.c.account == account)
     ).scalar()
 
 

@@ -161,7 +161,7 @@ def retry_leads(
         .values(
             state="due", due_at=now, waiting_since=func.coalesce(leads.c.waiting_since, now),
             leased_by=None, attempts=0, failing_since=None, cause=None, detail=None, cure=None,
-            updated_at=now,
+            refused="{}", updated_at=now,
         )
         .returning(leads.c.id)
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -284,6 +284,13 @@ def still_leased(connection: Connection, worker: str, ids: Sequence[str]) -> set
         .with_for_update()
     )
     return set(connection.execute(query).scalars())
+
+
+def postpone(connection: Connection, ids: Collection[str], until: Micros) -> None:
+    """These leased events wait for translation again, from `until` on."""
+    if ids:
+        waiting = update(events).where(events.c.id.in_(sorted(ids)), events.c.state == "received")
+        connection.execute(waiting.values(leased_by=None, leased_until=until))
 
 
 _SETTLE = (

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, literal_column, select, tuple_
 
 from integration.records import Micros
-from integration.store.leads import LeadRow, find, identifiers_of
+from integration.store.identifiers import identifiers_of
+from integration.store.leads import LeadRow, find
 from integration.store.listings import AttemptLine, attempt_line
 from integration.store.tables import attempts, identifiers, leads
 

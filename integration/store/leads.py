@@ -1,18 +1,16 @@
-"""Leads in the store: their identifiers, their documents, and the leases under which they are delivered."""
+"""Leads in the store: their documents, and the leases under which they are delivered."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from integration.records import Cause, Micros
-from integration.store.tables import identifiers, leads
-
-IdentifierKey = tuple[str, str]
+from integration.store.tables import attempts, events, identifiers, leads, updates
 
 LIVE, REPLAYED = 0, 1
 
@@ -20,7 +18,8 @@ LIVE, REPLAYED = 0, 1
 @dataclass(frozen=True, slots=True)
 class LeadRow:
     """A lead as stored. `document` is its field states as JSON text, `folded` those that pruned updates had
-    come to; `attempts` counts the failed ones in a row; `priority` is LIVE or REPLAYED.
+    come to; `attempts` counts the failed ones in a row; `priority` is LIVE or REPLAYED; `creates` allows
+    HubSpot to create the lead; `refused` is what HubSpot refused, as JSON text.
     """
 
     id: str
@@ -33,6 +32,8 @@ class LeadRow:
     cause: Cause | None = None
     priority: int = LIVE
     folded: str = "{}"
+    creates: bool = False
+    refused: str = "{}"
 
 
 _LEAD_COLUMNS = (
@@ -48,36 +49,9 @@ _LEAD_COLUMNS = (
     leads.c.cure,
     leads.c.priority,
     leads.c.folded,
+    leads.c.creates,
+    leads.c.refused,
 )
-
-
-def find_by_identifiers(
-    connection: Connection, wanted: Collection[IdentifierKey]
-) -> dict[IdentifierKey, str]:
-    """The lead id of each identifier that is known."""
-    if not wanted:
-        return {}
-    query = select(identifiers).where(tuple_(identifiers.c.kind, identifiers.c.value).in_(list(wanted)))
-    return {(row.kind, row.value): row.lead_id for row in connection.execute(query)}
-
-
-def link(connection: Connection, links: dict[IdentifierKey, str]) -> bool:
-    """Remember which lead each identifier means. False if another worker linked one of them just now."""
-    if not links:
-        return True
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    rows = [{"kind": kind, "value": value, "lead_id": id} for (kind, value), id in sorted(links.items())]
-    insertion = dialect.insert(identifiers).on_conflict_do_nothing().returning(identifiers.c.lead_id)
-    return len(connection.execute(insertion, rows).all()) == len(rows)
-
-
-def identifiers_of(connection: Connection, lead_ids: Collection[str]) -> dict[str, dict[str, str]]:
-    """For each lead, its identifiers as {kind: value}."""
-    found: dict[str, dict[str, str]] = {id: {} for id in lead_ids}
-    query = select(identifiers).where(identifiers.c.lead_id.in_(list(lead_ids)))
-    for row in connection.execute(query.order_by(identifiers.c.kind, identifiers.c.value)):
-        found[row.lead_id][row.kind] = row.value
-    return found
 
 
 def create(connection: Connection, ids: Sequence[str], now: Micros) -> None:
@@ -111,6 +85,8 @@ def _lead_row(row: Row[*tuple[Any, ...]]) -> LeadRow:
         cause=Cause(row.cause, row.detail or "", row.cure or "") if row.cause else None,
         priority=row.priority,
         folded=row.folded,
+        creates=bool(row.creates),
+        refused=row.refused,
     )
 
 
@@ -129,6 +105,8 @@ _SAVE = (
         cure=bindparam("new_cure"),
         priority=bindparam("new_priority"),
         folded=bindparam("new_folded"),
+        creates=bindparam("new_creates"),
+        refused=bindparam("new_refused"),
         updated_at=bindparam("now"),
     )
 )
@@ -154,6 +132,8 @@ def _saved(row: LeadRow, now: Micros) -> dict[str, object]:
         "new_cure": row.cause.cure if row.cause else None,
         "new_priority": row.priority,
         "new_folded": row.folded,
+        "new_creates": int(row.creates),
+        "new_refused": row.refused,
         "now": now,
     }
 
@@ -216,6 +196,31 @@ def release(connection: Connection, worker: str, now: Micros) -> None:
     """Give back at once what this worker holds."""
     held = update(leads).where(leads.c.state == "leased", leads.c.leased_by == worker)
     connection.execute(held.values(state="due", due_at=now, leased_by=None))
+
+
+def leased(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Those of these leads that a worker is delivering now."""
+    query = select(leads.c.id).where(leads.c.id.in_(list(ids)), leads.c.state == "leased")
+    return set(connection.execute(query).scalars())
+
+
+def absorb(connection: Connection, survivors: Mapping[str, str]) -> bool:
+    """What belongs to a lead belongs to its survivor from now on, by lead id, and the lead is gone.
+
+    Both must be locked; their documents are the caller's to join. False if one of them got another guid just
+    now: then the transaction has to be given up.
+    """
+    rows = [{"gone": id, "survivor": survivor} for id, survivor in sorted(survivors.items())]
+    to_rebuild = select(leads.c.id).where(leads.c.id.in_(sorted(survivors)), leads.c.refold == 1)
+    mark_for_refold(connection, {survivors[id] for id in connection.execute(to_rebuild).scalars()})
+    for table in (identifiers, updates, events, attempts):
+        moved = update(table).where(table.c.lead_id == bindparam("gone"))
+        try:
+            connection.execute(moved.values(lead_id=bindparam("survivor")), rows)
+        except IntegrityError:
+            return False
+    connection.execute(delete(leads).where(leads.c.id.in_(sorted(survivors))))
+    return True
 
 
 def mark_for_refold(connection: Connection, ids: Collection[str]) -> int:

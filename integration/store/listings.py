@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, Select, func, literal_column, select
 
 from integration.records import Cause, FieldChange, Micros
 from integration.store import updates
-from integration.store.leads import identifiers_of
+from integration.store.identifiers import identifiers_of
 from integration.store.tables import attempts, events, leads, requests
 
 EventState = Literal["received", "translated", "ignored", "dead"]

@@ -26,8 +26,8 @@ metadata = MetaData()
 _Key = Text().with_variant(String(collation="C"), "postgresql")
 
 
-def _partial_index(name: str, *columns: Column[str] | Column[int], where: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+def _partial_index(name: str, *columns: Column[str] | Column[int], where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
 requests = Table(
@@ -105,6 +105,14 @@ leads = Table(
     Column("detail", Text),
     Column("cure", Text),
     Column("updated_at", BigInteger, nullable=False),
+    Column("creates", SmallInteger, nullable=False, server_default="0", comment="1: HubSpot may create it"),
+    Column(
+        "refused",
+        Text,
+        nullable=False,
+        server_default="{}",
+        comment="JSON: field to the value that HubSpot refused, and why",
+    ),
 )
 _partial_index("leads_due", leads.c.priority, leads.c.due_at, where="state = 'due'")
 _partial_index("leads_waiting", leads.c.waiting_since, where="waiting_since IS NOT NULL")
@@ -118,8 +126,17 @@ identifiers = Table(
     Column("kind", _Key, primary_key=True),
     Column("value", _Key, primary_key=True),
     Column("lead_id", _Key, nullable=False),
+    Column("found_at", BigInteger, comment="when HubSpot was asked; null when an event or a person said so"),
 )
 Index("identifiers_by_lead", identifiers.c.lead_id)
+# HubSpot knows a lead by one guid and one contact id; no two workers may link it to different ones.
+_partial_index(
+    "identifiers_single",
+    identifiers.c.lead_id,
+    identifiers.c.kind,
+    where="kind IN ('guid', 'contact_id')",
+    unique=True,
+)
 
 updates = Table(
     "updates",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from integration.records import MICROS_PER_SECOND
 from integration.store import budget
-from integration.store.budget import Pause
+from integration.store.budget import Pause, Slot
 from integration.store.engine import Store
 
 SECOND = MICROS_PER_SECOND
@@ -16,10 +16,10 @@ def prepared(store: Store, slots: int) -> Store:
     return store
 
 
-def take(store: Store, now: int, limit: int, until: int) -> list[int]:
+def take(store: Store, now: int, limit: int, until: int) -> list[Slot]:
     with store.write() as connection:
         slots = budget.free_slots(connection, now, limit)
-        budget.occupy(connection, slots, [until] * len(slots))
+        budget.occupy(connection, dict.fromkeys(slots, until))
     return slots
 
 

@@ -15,7 +15,7 @@ from integration.lead.merge import merge, to_json
 from integration.pipeline.deliver import Deliverer
 from integration.records import Bundle, Cause, FieldChange, Outcome, Update
 from integration.settings import RateLimit
-from integration.store import leads
+from integration.store import identifiers, leads
 from integration.store.engine import Store
 
 START = 1_800_000_000_000_000
@@ -36,6 +36,7 @@ class FakeHubSpot:
 
     name = "fake"
     id_kind = "guid"
+    finds_by = frozenset({"email"})
     can_create = False
     max_batch = 1
 
@@ -44,7 +45,10 @@ class FakeHubSpot:
         self.answer: Callable[[Bundle], Outcome] = lambda _: Outcome("done", 200)
 
     def request_kind(self, bundle: Bundle) -> str:
-        return "read" if bundle.reads else "write"
+        return "find" if bundle.finds else "read" if bundle.reads else "write"
+
+    def is_search(self, request_kind: str) -> bool:
+        return request_kind == "find"
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         self.sent += bundles
@@ -84,7 +88,7 @@ def add_due(store: Store, count: int) -> list[str]:
     ids = [new_id(START) for _ in range(count)]
     with store.write() as connection:
         leads.create(connection, ids, START)
-        leads.link(connection, {("guid", f"guid-{number}"): id for number, id in enumerate(ids)})
+        identifiers.link(connection, {("guid", f"guid-{number}"): id for number, id in enumerate(ids)})
         rows = leads.lock(connection, ids)
         leads.save(connection, [due(rows[id], number) for number, id in enumerate(ids)], START)
     return ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from integration.store import leads
+from integration.store import identifiers, leads
 from integration.store.engine import Store
 from integration.store.leads import LeadRow
 
@@ -40,21 +40,21 @@ def held_by(store: Store, worker: str, ids: list[str]) -> set[str]:
 def test_identifiers_find_their_lead(store: Store) -> None:
     with store.write() as connection:
         leads.create(connection, ["a"], NOW)
-        assert leads.link(connection, {("guid", "g1"): "a", ("email", "ann@example.com"): "a"})
+        assert identifiers.link(connection, {("guid", "g1"): "a", ("email", "ann@example.com"): "a"})
 
-        found = leads.find_by_identifiers(
+        found = identifiers.find_by_identifiers(
             connection, {("email", "ann@example.com"), ("email", "x"), ("guid", "g2")}
         )
-        identifiers = leads.identifiers_of(connection, ["a"])
+        known_by = identifiers.identifiers_of(connection, ["a"])
 
     assert found == {("email", "ann@example.com"): "a"}
-    assert identifiers == {"a": {"guid": "g1", "email": "ann@example.com"}}
+    assert known_by == {"a": {"guid": "g1", "email": "ann@example.com"}}
 
 
 def test_linking_what_is_linked_already_says_so(store: Store) -> None:
     with store.write() as connection:
-        assert leads.link(connection, {("guid", "g1"): "a"})
-        assert not leads.link(connection, {("guid", "g1"): "b", ("guid", "g2"): "b"})
+        assert identifiers.link(connection, {("guid", "g1"): "a"})
+        assert not identifiers.link(connection, {("guid", "g1"): "b", ("guid", "g2"): "b"})
 
 
 def test_a_claimed_lead_is_nobody_elses(store: Store) -> None:

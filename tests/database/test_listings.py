@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from integration.clock import first_id_at
 from integration.records import Bundle, Cause, FieldChange, IncomingEvent, Outcome, RawRequest, Update
-from integration.store import inbox, leads, updates
+from integration.store import identifiers, inbox, leads, updates
 from integration.store.attempts import Attempt, add_attempts
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, SettledEvent
@@ -151,7 +151,7 @@ def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(
     settle(store, event_id, "translated", lead_id)
     with store.write() as connection:
         leads.create(connection, [lead_id], START)
-        leads.link(connection, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id})
+        identifiers.link(connection, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id})
         updates.put(connection, [(lead_id, Update(event_id, (START, "stripe/evt"), (change,), "v1"))])
         carried = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Pro"}, [event_id])
         other = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Basic"}, [f"{request_id}-01"])

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from integration.lead.merge import from_json, merge, pending, to_json
+from integration.pipeline.addressing import Reach, next_request
 from integration.pipeline.settling import (
     GIVE_UP_SECONDS,
     LONGEST_RETRY_SECONDS,
-    bundle_of,
     ended,
     next_pause,
     retry_delay,
@@ -29,6 +29,7 @@ from integration.records import (
 )
 from integration.store.attempts import Attempt
 from integration.store.budget import Pause
+from integration.store.identifiers import Link
 from integration.store.leads import LeadRow
 
 NOW = 1_800_000_000 * MICROS_PER_SECOND
@@ -159,7 +160,8 @@ def test_a_bundle_holds_only_what_hubspot_does_not_have_and_names_its_events() -
         document=to_json(merge(from_json(row.document), [update("01B-0", 20, city="Berlin", plan="Max")])),
     )
 
-    bundle = bundle_of(row, {"guid": "8a41"})
+    reach = Reach("guid", frozenset(), can_create=False)
+    bundle = next_request(row, [Link("guid", "8a41")], reach, NOW)
 
     assert bundle == Bundle("lead-1", {"guid": "8a41"}, {"plan": "Max"}, ["01B-0"])
 

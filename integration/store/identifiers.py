@@ -1,0 +1,92 @@
+"""What leads are known by. An identifier means one lead; a lead has at most one guid and one contact id."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, or_, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from integration.records import Micros
+from integration.store.tables import identifiers
+
+IdentifierKey = tuple[str, str]
+
+SINGLE_KINDS = ("guid", "contact_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An identifier of a lead. `found_at`: when HubSpot was asked; None when an event or a person said so."""
+
+    kind: str
+    value: str
+    found_at: Micros | None = None
+
+
+def find_by_identifiers(
+    connection: Connection, wanted: Collection[IdentifierKey]
+) -> dict[IdentifierKey, str]:
+    """The lead id of each identifier that is known."""
+    if not wanted:
+        return {}
+    query = select(identifiers).where(tuple_(identifiers.c.kind, identifiers.c.value).in_(list(wanted)))
+    return {(row.kind, row.value): row.lead_id for row in connection.execute(query)}
+
+
+def link(connection: Connection, links: Mapping[IdentifierKey, str], found_at: Micros | None = None) -> bool:
+    """Remember which lead each identifier means. False if it is another one's, or if its lead has another
+    guid or contact id: somebody else linked one of them just now.
+    """
+    if not links:
+        return True
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    rows = [
+        {"kind": kind, "value": value, "lead_id": id, "found_at": found_at}
+        for (kind, value), id in sorted(links.items())
+    ]
+    insertion = dialect.insert(identifiers).on_conflict_do_nothing().returning(identifiers.c.lead_id)
+    return len(connection.execute(insertion, rows).all()) == len(rows)
+
+
+def unlink(connection: Connection, keys: Collection[IdentifierKey]) -> int:
+    """Forget which lead these identifiers mean; returns how many were known."""
+    if not keys:
+        return 0
+    chosen = tuple_(identifiers.c.kind, identifiers.c.value).in_(sorted(keys))
+    return connection.execute(delete(identifiers).where(chosen)).rowcount
+
+
+def unlink_found(connection: Connection, lead_ids: Collection[str], kind: str) -> set[str]:
+    """Forget the identifiers of this kind that HubSpot gave for these leads; returns who had one."""
+    gone = delete(identifiers).where(
+        identifiers.c.lead_id.in_(sorted(lead_ids)),
+        identifiers.c.kind == kind,
+        identifiers.c.found_at.is_not(None),
+    )
+    return set(connection.execute(gone.returning(identifiers.c.lead_id)).scalars())
+
+
+def links_of(connection: Connection, lead_ids: Collection[str]) -> dict[str, list[Link]]:
+    """For each lead, all that it is known by, in the order of kind and value."""
+    found: dict[str, list[Link]] = {id: [] for id in lead_ids}
+    query = select(identifiers).where(identifiers.c.lead_id.in_(list(lead_ids)))
+    for row in connection.execute(query.order_by(identifiers.c.kind, identifiers.c.value)):
+        found[row.lead_id].append(Link(row.kind, row.value, row.found_at))
+    return found
+
+
+def identifiers_of(connection: Connection, lead_ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """For each lead, one identifier of each kind as {kind: value}."""
+    links = links_of(connection, lead_ids)
+    return {id: {link.kind: link.value for link in found} for id, found in links.items()}
+
+
+def single_of(connection: Connection, lead_ids: Collection[str]) -> dict[tuple[str, str], str]:
+    """The guid and contact id of each lead that has one, by (lead id, kind)."""
+    query = select(identifiers).where(
+        identifiers.c.lead_id.in_(list(lead_ids)),
+        or_(*(identifiers.c.kind == kind for kind in SINGLE_KINDS)),
+    )
+    return {(row.lead_id, row.kind): row.value for row in connection.execute(query)}
