@@ -18,7 +18,9 @@ from sqlalchemy import insert, text
 from translate import HEADERS, bodies
 
 from integration.clock import new_id, now
+from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
+from integration.hubspot.tokens import StaticToken
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.sources import Source, Sources
@@ -53,7 +55,7 @@ class Filled:
         self.translator = Translator(
             self.store, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB
         )
-        destination = LeadsV1(base_url="http://127.0.0.1:9", access_token="bench-token")
+        destination = LeadsV1(Http("http://127.0.0.1:9"), StaticToken("bench-token"))
         limit = RateLimit(5_000, 1)
         self._deliverer = Deliverer(self.store, destination, now, limit, worker="bench", concurrency=1)
 

@@ -71,6 +71,12 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _api_version(text: str) -> str:
+    if not re.fullmatch(r"v3|20\d\d-(?:03|09)", text):
+        raise ValueError("expected v3 or a dated version, as 2026-09")
+    return text
+
+
 def _url(text: str) -> str:
     if text and not re.match(r"https?://[^/\s]+", text):
         raise ValueError("expected an address that starts with http:// or https://")
@@ -94,7 +100,16 @@ class Settings:
         secret=True,
     )
     hubspot_api: str = _setting(
-        "HUBSPOT_API", "leads-v1", "Which HubSpot API receives the updates.", _one_of("leads-v1")
+        "HUBSPOT_API",
+        "leads-v1",
+        "Which HubSpot API receives the updates: `leads-v1`, or today's `contacts`.",
+        _one_of("leads-v1", "contacts"),
+    )
+    hubspot_api_version: str = _setting(
+        "HUBSPOT_API_VERSION",
+        "2026-09",
+        "The version of the contacts API: `v3`, or a dated one.",
+        _api_version,
     )
     hubspot_base_url: str = _setting(
         "HUBSPOT_BASE_URL", "https://api.hubapi.com", "HubSpot's address, or the sandbox's.", _url

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from integration.hubspot.contacts import Contacts
+from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
+from integration.hubspot.properties import PropertyTable
+from integration.hubspot.tokens import StaticToken
+from integration.lead.catalogue import load_catalogue
 from integration.records import Bundle, Outcome
 from integration.settings import Settings
+
+FIELDS_FILE = "fields.yaml"
 
 
 class Destination(Protocol):
@@ -47,14 +54,25 @@ class Destination(Protocol):
 
 
 def _leads_v1(settings: Settings) -> Destination:
-    return LeadsV1(
-        base_url=settings.hubspot_base_url,
-        access_token=settings.hubspot_access_token,
-        connections=settings.worker_concurrency,
-    )
+    return LeadsV1(_http(settings), StaticToken(settings.hubspot_access_token))
 
 
-DESTINATIONS: Mapping[str, Callable[[Settings], Destination]] = {LeadsV1.name: _leads_v1}
+def _http(settings: Settings) -> Http:
+    return Http(settings.hubspot_base_url, connections=settings.worker_concurrency)
+
+
+def _contacts(settings: Settings) -> Destination:
+    catalogue = load_catalogue(settings.mappings_dir / FIELDS_FILE, f"{settings.mappings_dir}/{FIELDS_FILE}")
+    types = {name: field.type for name, field in catalogue.fields.items()}
+    table = PropertyTable(types, catalogue.contacts.properties, catalogue.contacts.unique)
+    token = StaticToken(settings.hubspot_access_token)
+    return Contacts(_http(settings), token, table, version=settings.hubspot_api_version)
+
+
+DESTINATIONS: Mapping[str, Callable[[Settings], Destination]] = {
+    LeadsV1.name: _leads_v1,
+    Contacts.name: _contacts,
+}
 
 
 def build(settings: Settings) -> Destination:

@@ -16,9 +16,10 @@ took must neither be sent again nor wait for a person.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
+from integration.errors import shorten
 from integration.records import MICROS_PER_SECOND, Cause, Micros, Outcome
 
 MAX_RETRY_AFTER = 24 * 60 * 60.0
@@ -28,6 +29,13 @@ _LOCKED = 423
 _LOCK_SECONDS = 2.0
 _INTERVAL_SECONDS = 10.0
 _DAILY_LIMIT_SECONDS = 3600.0  # then asked again: one request an hour finds out when the day is over
+# What the messages of a 429 say (2026-11-23): "You have reached your daily limit.", "... ten_secondly_rolling
+# limit." and, of a search, "... secondly limit."
+_POLICY_SECONDS = (
+    ("daily limit", _DAILY_LIMIT_SECONDS),
+    ("ten_secondly", _INTERVAL_SECONDS),
+    ("secondly limit", 1.0),
+)
 _AGAIN = frozenset({408, 425, _LOCKED, 429, 477})
 
 
@@ -49,6 +57,35 @@ def classify(status: int | None, headers: Mapping[str, str], detail: str, at: Mi
     if status in _AGAIN or status >= 500:
         return Outcome("again", status, _busy(status, said), _wait(status, headers, at, said))
     return Outcome("set_aside", status, _refused(said))
+
+
+def not_found(detail: str, code: str = "unresolved") -> Outcome:
+    """The outcome where HubSpot answered, and has no such lead."""
+    cure = "create the lead in HubSpot, or let the source send another identifier; it is looked for for a day"
+    return Outcome("not_found", 200, Cause(code, detail, cure))
+
+
+def ambiguous(kind: str, values: Sequence[str]) -> Outcome:
+    """The outcome where HubSpot has several leads that could be meant: a person chooses, never a guess."""
+    listed = ", ".join(shorten(value) for value in values)
+    detail = f"HubSpot has several leads with this identifier: {kind} {listed}"
+    cure = f"`leadwire leads link {kind}=VALUE LEAD` with the right one, or merge them in HubSpot; then retry"
+    return Outcome("set_aside", 200, Cause("ambiguous_lead", detail, cure))
+
+
+def nothing_written(status: int | None) -> Outcome:
+    """The outcome where HubSpot answered with success, and does not say that it wrote this lead."""
+    detail = f"HubSpot answered {status} and did not say that this lead was written"
+    return Outcome(
+        "again", status, Cause("nothing_written", detail, "nothing to do while it is rare: it is tried again")
+    )
+
+
+def unreadable(outcome: Outcome) -> Outcome:
+    """The outcome where HubSpot answered with success and something that is not what was asked for."""
+    cure = "nothing to do while it is rare: it is tried again"
+    detail = "what HubSpot sent of the lead cannot be read"
+    return Outcome("again", outcome.status, Cause("unreadable_answer", detail, cure))
 
 
 def used_up_for(headers: Mapping[str, str]) -> float | None:
@@ -83,7 +120,8 @@ def read_retry_after(value: str | None, at: Micros) -> float | None:
 def _wait(status: int, headers: Mapping[str, str], at: Micros, said: str) -> float | None:
     asked = read_retry_after(headers.get("Retry-After"), at)
     if status == 429 and asked is None:
-        return _DAILY_LIMIT_SECONDS if "daily limit" in said else used_up_for(headers)
+        by_policy = (seconds for words, seconds in _POLICY_SECONDS if words in said.lower())
+        return next(by_policy, used_up_for(headers))
     return max(asked or 0.0, _LOCK_SECONDS) if status == _LOCKED else asked
 
 

@@ -18,6 +18,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast
@@ -32,7 +33,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from integration.errors import LeadwireError, Problem, shorten
 from integration.records import Cause, FieldChange
 
-FieldType = Literal["text", "integer", "decimal", "boolean", "time"]
+FieldType = Literal["text", "integer", "decimal", "boolean", "time", "date"]
 
 _NEVER_SENT = "neverSent"
 _FOLDER = Path(__file__).parent
@@ -45,6 +46,7 @@ _TYPE_CURES: Mapping[FieldType, str] = {
     "decimal": "give it as a number (`as: decimal`)",
     "boolean": "give it as true or false (`as: boolean`)",
     "time": "convert it (`as: unix_seconds`, `unix_millis`, `iso8601` or `date`)",
+    "date": "convert it (`as: date`, `iso8601`, `unix_seconds` or `unix_millis`)",
 }
 
 
@@ -66,10 +68,21 @@ class Field:
     custom: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ContactNames:
+    """What `contacts:` of `mappings/fields.yaml` says: the property of a field by its name, and the unique
+    property that holds an identifier by its kind.
+    """
+
+    properties: Mapping[str, str] = dataclass_field(default_factory=dict)
+    unique: Mapping[str, str] = dataclass_field(default_factory=dict)
+
+
 class Catalogue:
     """All fields of a lead: those that may be set (`fields`, by name) and those that may not."""
 
-    def __init__(self, custom: Sequence[Field] = ()) -> None:
+    def __init__(self, custom: Sequence[Field] = (), contacts: ContactNames | None = None) -> None:
+        self.contacts = contacts or ContactNames()
         self.fields: Mapping[str, Field] = MappingProxyType(
             {field.name: field for field in (*_LEAD_FIELDS, *custom)}
         )
@@ -133,12 +146,13 @@ def load_catalogue(file: Path | None, shown_as: str) -> Catalogue:
     problems = tuple(_problems(document, shown_as))
     if problems:
         raise CatalogueError(problems)
-    return Catalogue(
-        [
-            Field(name, spec["type"], spec.get("label", name), custom=True)
-            for name, spec in document["fields"].items()
-        ]
-    )
+    custom = [
+        Field(name, spec["type"], spec.get("label", name), custom=True)
+        for name, spec in document["fields"].items()
+    ]
+    contacts = document.get("contacts", {})
+    names = ContactNames(dict(contacts.get("properties", {})), dict(contacts.get("unique", {})))
+    return Catalogue(custom, names)
 
 
 def _write_problem(change: FieldChange) -> str | None:
@@ -180,6 +194,7 @@ _PLAIN: Mapping[FieldType, Callable[[object], bool]] = {
     "decimal": _is_plain_decimal,
     "boolean": lambda value: isinstance(value, bool),
     "time": _is_plain_time,
+    "date": _is_plain_time,
 }
 
 

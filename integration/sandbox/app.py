@@ -1,4 +1,4 @@
-"""The stand-in as a Flask app: HubSpot's Leads API v1, and the control calls under `/_sandbox`.
+"""The stand-in as a Flask app: HubSpot's Leads API v1, today's contacts API, and control calls.
 
 The Leads API (`/leads/v1/...`, with or without a slash at the end) wants a token as `access_token=` or
 `hapikey=` in the query or as a bearer token: any, unless one was configured. It answers by HubSpot's page:
@@ -10,6 +10,10 @@ Control calls:
 
 - `PUT /_sandbox/leads/<guid>` puts a lead in place; the body holds what differs from a new lead.
 - `GET /_sandbox/leads` and `GET /_sandbox/leads/<guid>`: all leads; one lead.
+- `PUT /_sandbox/contacts/<id>` puts a contact in place, with these properties; `GET` as for leads.
+- `PUT /_sandbox/properties/<name>` defines a contact property (`type`, `options`, `read_only`, `unique`);
+  `DELETE` removes it.
+- `POST /_sandbox/oauth` with `revoked`, `expires_in` or `expire_all`: what becomes of OAuth tokens.
 - `GET /_sandbox/requests?since=n`: the API requests after number n, in the order of their answers, each
   with n, time (of arrival, microseconds since 1970), method, path, body, status, applied, why.
 - `POST /_sandbox/faults` adds a fault (`integration.sandbox.faults.Fault`); `GET` lists, `DELETE` removes.
@@ -23,8 +27,7 @@ import hmac
 import json
 import socket
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -32,9 +35,13 @@ from urllib.parse import urlencode
 from flask import Blueprint, Flask, Response, jsonify, request
 
 from integration.clock import Clock, now
+from integration.sandbox.contacts import Property
+from integration.sandbox.contacts_api import contact_calls, contacts_blueprint, error_reply
 from integration.sandbox.faults import Fault, read_fault
 from integration.sandbox.leads import RefusedError, find_one, search, updated
+from integration.sandbox.oauth import expired_reply, oauth_blueprint
 from integration.sandbox.portal import Portal
+from integration.sandbox.replies import Reply
 from integration.settings import RateLimit
 
 _TOKEN_PARAMETERS = ("access_token", "hapikey")
@@ -47,34 +54,27 @@ _UNAUTHORIZED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """An answer of the Leads API, and for the request log whether an update was applied, or why not."""
-
-    status: int
-    body: str = ""
-    content_type: str = "text/plain"
-    applied: bool = False
-    why: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 def create_sandbox(
     rate_limit: RateLimit | None = None,
     clock: Clock = now,
     access_token: str | None = None,
     sleep: Callable[[float], object] = time.sleep,
+    properties: Sequence[Property] = (),
 ) -> Flask:
     """The stand-in as a WSGI app with its own memory. With `access_token`, no other token is accepted.
 
-    `sleep` waits some seconds in the way of the server that runs the app.
+    `properties` are the account's own ones of contacts. `sleep` waits some seconds in the way of the server
+    that runs the app.
     """
-    portal = Portal(rate_limit, clock)
+    portal = Portal(rate_limit, clock, properties)
     app = Flask("integration.sandbox", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
     app.register_blueprint(_leads_api(portal, access_token, sleep))
+    app.register_blueprint(_contacts_api(portal, access_token, sleep))
+    app.register_blueprint(oauth_blueprint(portal.grants))
     app.register_blueprint(_lead_calls(portal))
+    app.register_blueprint(contact_calls(portal.book))
     app.register_blueprint(_fault_calls(portal))
     return app
 
@@ -100,6 +100,13 @@ def _leads_api(portal: Portal, access_token: str | None, sleep: Callable[[float]
         return answer(None, lambda: _json(search(portal.leads(), request.args, portal.now_ms())))
 
     return api
+
+
+def _contacts_api(portal: Portal, access_token: str | None, sleep: Callable[[float], object]) -> Blueprint:
+    def answer(handle: Callable[[], Reply]) -> Response:
+        return _answer_contacts(portal, access_token, sleep, handle)
+
+    return contacts_blueprint(portal.book, answer)
 
 
 def _lead_calls(portal: Portal) -> Blueprint:
@@ -165,12 +172,12 @@ def _answer(
     access_token: str | None,
     sleep: Callable[[float], object],
     guid: str | None,
-    handle: Callable[[], _Reply],
+    handle: Callable[[], Reply],
 ) -> Response:
     """Every request to the Leads API: token, rate limit, faults, the work itself, the request log."""
     request.environ[_ARRIVED], wait = portal.arrive()
     if not _is_authorized(access_token):
-        reply = _Reply(401, _UNAUTHORIZED, "text/html", why="no token, or a wrong one")
+        reply = Reply(401, _UNAUTHORIZED, "text/html", why="no token, or a wrong one")
     elif wait is not None:
         reply = _too_many(wait)
     else:
@@ -178,8 +185,28 @@ def _answer(
     return _finish(portal, reply)
 
 
+def _answer_contacts(
+    portal: Portal, access_token: str | None, sleep: Callable[[float], object], handle: Callable[[], Reply]
+) -> Response:
+    """Every request to the contacts API: the same, but a token in the header only, and rate-limit headers."""
+    request.environ[_ARRIVED], wait = portal.arrive()
+    token = _bearer()
+    if portal.grants.is_expired(token):
+        reply = expired_reply()
+    elif not _is_bearer_good(portal, token, access_token):
+        message = "Authentication credentials not found. This API supports OAuth 2.0 authentication."
+        reply = error_reply(401, "INVALID_AUTHENTICATION", message)
+    elif wait is not None:
+        reply = _too_many(wait)
+    else:
+        response = _with_faults(portal, portal.faults.take(None), sleep, handle)
+        response.headers.update({} if request.path.endswith("/search") else portal.limit_headers())
+        return response
+    return _finish(portal, reply)
+
+
 def _with_faults(
-    portal: Portal, faults: Iterable[Fault], sleep: Callable[[float], object], handle: Callable[[], _Reply]
+    portal: Portal, faults: Iterable[Fault], sleep: Callable[[float], object], handle: Callable[[], Reply]
 ) -> Response:
     decisive = None
     for fault in faults:
@@ -187,22 +214,22 @@ def _with_faults(
         decisive = fault if fault.status or fault.drop else decisive
     if decisive is None:
         return _finish(portal, _handled(handle))
-    done = _handled(handle) if decisive.after else _Reply(0)
+    done = _handled(handle) if decisive.after else Reply(0)
     headers = tuple(decisive.headers.items())
-    reply = _Reply(
+    reply = Reply(
         decisive.status or 0, decisive.body, "text/html", done.applied, done.why or "a fault", headers
     )
     return _finish(portal, reply, drop=decisive.drop)
 
 
-def _handled(handle: Callable[[], _Reply]) -> _Reply:
+def _handled(handle: Callable[[], Reply]) -> Reply:
     try:
         return handle()
     except RefusedError as error:
-        return _Reply(400, str(error), why=str(error))
+        return Reply(400, str(error), why=str(error))
 
 
-def _finish(portal: Portal, reply: _Reply, *, drop: bool = False) -> Response:
+def _finish(portal: Portal, reply: Reply, *, drop: bool = False) -> Response:
     portal.record(
         {
             "time": request.environ[_ARRIVED],
@@ -221,25 +248,25 @@ def _finish(portal: Portal, reply: _Reply, *, drop: bool = False) -> Response:
     return response
 
 
-def _update(portal: Portal, guid: str) -> _Reply:
+def _update(portal: Portal, guid: str) -> Reply:
     if portal.lead(guid) is None:
-        return _Reply(404, why="there is no such lead")
+        return Reply(404, why="there is no such lead")
     if request.mimetype != "application/json":
-        return _Reply(200, why="the content type is not application/json")
+        return Reply(200, why="the content type is not application/json")
     body = _json_object(request.get_data())
     at = portal.now_ms()
     if not portal.change(guid, lambda lead: updated(lead, body, at)):
-        return _Reply(404, why="there is no such lead")
-    return _Reply(200, applied=True)
+        return Reply(404, why="there is no such lead")
+    return Reply(200, applied=True)
 
 
-def _one(lead: Any) -> _Reply:
+def _one(lead: Any) -> Reply:
     """HubSpot's page shows a single lead as an array of one."""
-    return _Reply(404, why="there is no such lead") if lead is None else _json([lead])
+    return Reply(404, why="there is no such lead") if lead is None else _json([lead])
 
 
-def _json(content: Any) -> _Reply:
-    return _Reply(200, json.dumps(content), "application/json")
+def _json(content: Any) -> Reply:
+    return Reply(200, json.dumps(content), "application/json")
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
@@ -256,7 +283,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _too_many(wait: int) -> _Reply:
+def _too_many(wait: int) -> Reply:
     body = {
         "status": "error",
         "message": "You have reached your ten_secondly_rolling limit.",
@@ -264,17 +291,30 @@ def _too_many(wait: int) -> _Reply:
         "policyName": "TEN_SECONDLY_ROLLING",
     }
     headers = (("Retry-After", str(wait)),)
-    return _Reply(429, json.dumps(body), "application/json", why="above the rate limit", headers=headers)
+    return Reply(429, json.dumps(body), "application/json", why="above the rate limit", headers=headers)
 
 
 def _is_authorized(access_token: str | None) -> bool:
     given = [request.args[name] for name in _TOKEN_PARAMETERS if request.args.get(name)]
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and bearer.strip():
-        given.append(bearer.strip())
+    given += filter(None, [_bearer()])
     if access_token is None:
         return bool(given)
-    return any(hmac.compare_digest(token.encode(), access_token.encode()) for token in given)
+    return any(_same(token, access_token) for token in given)
+
+
+def _bearer() -> str:
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else ""
+
+
+def _is_bearer_good(portal: Portal, token: str, access_token: str | None) -> bool:
+    if access_token is None or portal.grants.knows(token):
+        return bool(token)
+    return _same(token, access_token)
+
+
+def _same(token: str, access_token: str) -> bool:
+    return hmac.compare_digest(token.encode(), access_token.encode())
 
 
 def _path_without_token() -> str:

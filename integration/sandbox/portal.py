@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from integration.clock import Clock
 from integration.records import MICROS_PER_SECOND, Micros
+from integration.sandbox.contacts import ContactBook, Property
 from integration.sandbox.faults import Faults
 from integration.sandbox.leads import Lead, new_lead
+from integration.sandbox.oauth import Grants
 from integration.settings import RateLimit
 
 KEPT_REQUESTS = 100_000
@@ -47,6 +49,11 @@ class Window:
         self._passed.append(at)
         return None
 
+    def left(self, at: Micros) -> int:
+        """How many more requests would be let through now."""
+        self._leave(self._passed, at)
+        return max(0, (self._limit.requests if self._limit else 0) - len(self._passed))
+
     def _enter(self, times: deque[Micros], at: Micros) -> None:
         self._leave(times, at)
         times.append(at)
@@ -59,11 +66,15 @@ class Window:
 class Portal:
     """One HubSpot account. Every method is safe to call from several threads."""
 
-    def __init__(self, rate_limit: RateLimit | None, clock: Clock) -> None:
+    def __init__(
+        self, rate_limit: RateLimit | None, clock: Clock, properties: Sequence[Property] = ()
+    ) -> None:
         self._lock = threading.Lock()
         self._clock = clock
         self.rate_limit = rate_limit
         self.faults = Faults()
+        self.book = ContactBook(clock, properties)
+        self.grants = Grants(clock)
         self._start()
 
     def _start(self) -> None:
@@ -75,6 +86,8 @@ class Portal:
     def reset(self) -> None:
         """Forget everything."""
         self.faults.clear()
+        self.book.reset()
+        self.grants.reset()
         with self._lock:
             self._start()
 
@@ -112,6 +125,19 @@ class Portal:
             at = self._clock()
             wait = self._window.arrive(at)
         return at, None if wait is None else max(1, math.ceil(wait))
+
+    def limit_headers(self) -> dict[str, str]:
+        """The rate-limit headers of an answer; none without a limit."""
+        limit = self.rate_limit
+        if limit is None:
+            return {}
+        with self._lock:
+            left = self._window.left(self._clock())
+        return {
+            "X-HubSpot-RateLimit-Max": str(limit.requests),
+            "X-HubSpot-RateLimit-Remaining": str(left),
+            "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(limit.seconds * 1000)),
+        }
 
     def record(self, entry: dict[str, Any]) -> None:
         """Keep a request; it gets the next number `n`, from 1."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from gevent.socket import socket as gevent_socket
 from integration.clock import Clock, now
 from integration.errors import LeadwireError
 from integration.sandbox.app import SOCKET_KEY, create_sandbox
+from integration.sandbox.contacts import Property
 from integration.settings import RateLimit
 
 _BACKLOG = 512
@@ -94,12 +96,13 @@ def run_sandbox(
     host: str = "127.0.0.1",
     access_token: str | None = None,
     clock: Clock = now,
+    properties: Sequence[Property] = (),
 ) -> SandboxServer:
     """Serve a new stand-in on `port` (0: any that is free); returns as soon as it can be reached.
 
     Raises SandboxError if the port cannot be had.
     """
-    app = create_sandbox(rate_limit, clock, access_token, sleep=gevent.sleep)
+    app = create_sandbox(rate_limit, clock, access_token, gevent.sleep, properties)
     return SandboxServer(app, _listen(host, port))
 
 

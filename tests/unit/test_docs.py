@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from integration import body
 from integration.cli.demo.story import story
-from integration.hubspot.leads_v1 import MAX_ANSWER_BYTES
+from integration.hubspot.http import MAX_ANSWER_BYTES
 from integration.lead.catalogue import Catalogue, load_catalogue
 from integration.mapping import Mapping, MappingError, document, load_mapping
 from integration.mapping.conditions import LONGEST_MATCHED_TEXT

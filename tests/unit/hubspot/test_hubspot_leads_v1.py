@@ -5,6 +5,7 @@ import logging
 import os
 import ssl
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,13 +14,17 @@ import requests
 import urllib3
 
 from integration.hubspot import DESTINATIONS, Destination, build
+from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.records import Bundle
+from integration.hubspot.tokens import StaticToken
+from integration.records import Bundle, Identifier, Outcome
 from integration.sandbox import run_sandbox
 from integration.settings import Settings
 from tests.contracts.destination import (
+    HTML,
     NOON,
     TOKEN,
+    Answer,
     DestinationContract,
     Received,
     ScriptedServer,
@@ -29,7 +34,7 @@ from tests.contracts.destination import (
 
 class TestLeadsV1(DestinationContract):
     def build(self, base_url: str, read_seconds: float = 5.0) -> Destination:
-        return LeadsV1(base_url=base_url, access_token=TOKEN, read_seconds=read_seconds, clock=lambda: NOON)
+        return LeadsV1(Http(base_url, read_seconds=read_seconds), StaticToken(TOKEN), lambda: NOON)
 
     def check_request(self, request: Received, sent: Bundle) -> None:
         guid = sent.identifiers["guid"]
@@ -40,6 +45,35 @@ class TestLeadsV1(DestinationContract):
         assert "authorization" not in request.headers
         blanked = {name: "" if value is None else value for name, value in sent.fields.items()}
         assert request.body == {**blanked, "guid": guid}
+
+    def test_numbers_and_booleans_are_sent_as_they_are(self, server: ScriptedServer) -> None:
+        sent = bundle(score=5, isDeleted=False, lastPayment=19.5)
+        self.build(server.url).send([sent])
+        (request,) = server.requests
+        self.check_request(request, sent)
+
+    @pytest.mark.parametrize("status", [200, 201, 204])
+    def test_success_is_done(self, server: ScriptedServer, status: int) -> None:
+        assert self.answered(server, Answer(status)) == Outcome("done", status)
+
+    @pytest.mark.parametrize("body", [b"{}", b"not json", HTML, b"\xff\xfe"])
+    def test_the_body_of_a_success_does_not_matter(self, server: ScriptedServer, body: bytes) -> None:
+        assert self.answered(server, Answer(200, body=body)).kind == "done"
+
+    def test_a_success_whose_body_breaks_off_is_done(self, server: ScriptedServer) -> None:
+        assert self.answered(server, Answer(200, {"Content-Length": "1000"}, b"half")).kind == "done"
+
+    def test_several_bundles_give_their_outcomes_in_order(self, server: ScriptedServer) -> None:
+        server.script += [Answer(200), Answer(404), Answer(500)]
+        outcomes = self.build(server.url).send([bundle(f"{number:032x}") for number in range(4)])
+        assert [outcome.kind for outcome in outcomes] == ["done", "not_found", "again", "done"]
+
+    def test_a_lead_that_cannot_be_addressed_is_set_aside(self, server: ScriptedServer) -> None:
+        (outcome,) = self.build(server.url).send([Bundle("lead-1", {}, {"city": "Cambridge"})])
+        assert outcome.kind == "set_aside"
+        assert outcome.cause is not None
+        assert outcome.cause.code == "missing_guid"
+        assert server.requests == []
 
     def test_quotes_the_guid_into_the_path(self, server: ScriptedServer) -> None:
         (outcome,) = self.build(server.url).send([bundle("a/../b?c#d é")])
@@ -57,7 +91,7 @@ class TestLeadsV1(DestinationContract):
         assert server.requests == []
 
     def test_stops_without_a_token(self, server: ScriptedServer) -> None:
-        (outcome,) = LeadsV1(base_url=server.url, access_token="").send([bundle()])
+        (outcome,) = LeadsV1(Http(server.url), StaticToken("")).send([bundle()])
         assert outcome.kind == "stop"
         assert outcome.cause is not None
         assert outcome.cause.code == "token_missing"
@@ -127,7 +161,7 @@ def test_reads_what_hubspot_has_whether_it_answers_a_list_or_an_object(as_list: 
         if not as_list:
             body = json.dumps({"guid": guid, **lead})
             requests.post(f"{sandbox.url}/_sandbox/faults", json={"status": 200, "body": body}, timeout=5)
-        destination = LeadsV1(base_url=sandbox.url, access_token=TOKEN)
+        destination = LeadsV1(Http(sandbox.url), StaticToken(TOKEN))
         reads = ("phone", "city", "closedAt", "unheardOf")
         (outcome,) = destination.send([Bundle("lead-1", {"guid": guid}, {}, (), reads)])
 
@@ -139,9 +173,49 @@ def test_an_answer_that_is_no_lead_is_asked_for_again() -> None:
     with run_sandbox(0, access_token=TOKEN) as sandbox:
         fault = {"status": 200, "body": "<html>hello</html>"}
         requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
-        destination = LeadsV1(base_url=sandbox.url, access_token=TOKEN)
+        destination = LeadsV1(Http(sandbox.url), StaticToken(TOKEN))
         (outcome,) = destination.send([Bundle("lead-1", {"guid": "g"}, {}, (), ("phone",))])
 
     assert outcome.kind == "again"
     assert outcome.cause is not None
-    assert outcome.cause.detail == "the lead that HubSpot sent is no JSON"
+    assert outcome.cause.detail == "what HubSpot sent of the lead cannot be read"
+
+
+def found_by_email(server: ScriptedServer, listed: object) -> Outcome:
+    server.script.append(Answer(200, body=json.dumps(listed).encode()))
+    finds = [Identifier("email", "Ann@example.com")]
+    destination = LeadsV1(Http(server.url), StaticToken(TOKEN), lambda: NOON)
+    (outcome,) = destination.send([Bundle("lead-1", {"email": "Ann@example.com"}, {}, finds=finds)])
+    return outcome
+
+
+class TestFindingByEmail:
+    @pytest.fixture
+    def server(self) -> Iterator[ScriptedServer]:
+        server = ScriptedServer()
+        yield server
+        server.close()
+
+    def test_the_one_lead_with_exactly_this_email_is_found(self, server: ScriptedServer) -> None:
+        other = {"guid": "g2", "email": "joann@example.com"}
+        outcome = found_by_email(server, {"leads": [other, {"guid": "g1", "email": "ann@EXAMPLE.com"}]})
+        assert (outcome.kind, outcome.found) == ("done", {"guid": "g1"})
+        (request,) = server.requests
+        assert parse_qs(urlsplit(request.path).query)["search"] == ["Ann@example.com"]
+
+    def test_none_is_not_found(self, server: ScriptedServer) -> None:
+        gone = {"guid": "g1", "email": "ann@example.com", "isDeleted": True}
+        outcome = found_by_email(server, {"leads": [gone]})
+        assert outcome.kind == "not_found"
+
+    def test_several_are_for_a_person_to_choose_from(self, server: ScriptedServer) -> None:
+        twins = [{"guid": guid, "email": "ann@example.com"} for guid in ("g2", "g1")]
+        outcome = found_by_email(server, {"leads": twins})
+        assert outcome.kind == "set_aside"
+        assert outcome.cause is not None
+        assert outcome.cause.code == "ambiguous_lead"
+        assert "guid 'g1', 'g2'" in outcome.cause.detail
+
+    @pytest.mark.parametrize("body", ["<html>", {"leads": 5}, {"leads": [5]}])
+    def test_what_is_no_list_of_leads_is_asked_for_again(self, server: ScriptedServer, body: object) -> None:
+        assert found_by_email(server, body).kind == "again"

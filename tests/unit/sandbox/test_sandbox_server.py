@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
+from integration.hubspot.tokens import StaticToken
 from integration.records import Bundle, Outcome
 from integration.sandbox import SandboxError, SandboxServer, run_sandbox
 from integration.settings import RateLimit
@@ -24,7 +26,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 def send(server: SandboxServer, **fields: str) -> Outcome:
-    destination = LeadsV1(base_url=server.url, access_token=TOKEN, read_seconds=5)
+    destination = LeadsV1(Http(server.url, read_seconds=5), StaticToken(TOKEN))
     (outcome,) = destination.send([Bundle("lead", {"guid": GUID}, fields)])
     return outcome
 

@@ -1,0 +1,154 @@
+"""Refusals: what HubSpot's validation errors mean for each bundle of a request.
+
+HubSpot refuses a whole batch for one bad row, and lists every bad property with the value that it got
+(`Property values were not valid: [...]`, 2026-11-23). So most refusals tell which rows and which of their
+fields are meant; where they do not, the batch is split.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from integration.errors import shorten
+from integration.hubspot.http import Answer
+from integration.hubspot.outcomes import classify, not_found
+from integration.hubspot.properties import RENAMED, STAGE_PROPERTY, PropertyTable
+from integration.records import Bundle, Cause, Micros, Outcome
+
+Sent = tuple[Bundle, Mapping[str, str]]
+
+_OF_THE_FIELD = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})  # whatever the value
+_LIST_STARTS = "Property values were not valid:"
+
+
+@dataclass(frozen=True, slots=True)
+class _BadProperty:
+    """A property that HubSpot refused, with its code, the value where told, and why in HubSpot's words."""
+
+    name: str
+    code: str
+    value: str | None
+    words: str
+
+
+def judge_refusal(
+    answer: Answer, whole: Outcome, sent: Sequence[Sent], table: PropertyTable
+) -> list[Outcome]:
+    """The outcome of each bundle of a request that was refused as a whole.
+
+    Bundles with a field that HubSpot names go again without it; the others go again in a smaller request.
+    """
+    bad = list(_bad_properties(answer.content))
+    named = [_judged(bundle, properties, bad, table, answer.status) for bundle, properties in sent]
+    if len(sent) == 1 and named[0] is None:
+        return [whole]
+    return [outcome or Outcome("split", answer.status, whole.cause) for outcome in named]
+
+
+def judge_row(
+    error: Mapping[str, Any], bundle: Bundle, table: PropertyTable, answer: Answer, at: Micros
+) -> Outcome:
+    """The outcome of one bundle that an otherwise successful answer reports an error for."""
+    words = shorten(str(error.get("message") or error.get("category") or "no reason given"))
+    category = str(error.get("category") or "")
+    if category == "OBJECT_NOT_FOUND":
+        return not_found(f"HubSpot says: {words}", "lead_not_found")
+    bad = list(_bad_properties(error))
+    if outcome := _judged(bundle, table.properties(bundle.fields), bad, table, answer.status):
+        return outcome
+    status = error.get("status")
+    number = int(status) if isinstance(status, str | int) and str(status).isdigit() else 400
+    return classify(number, {}, words, at)
+
+
+def _judged(
+    bundle: Bundle,
+    properties: Mapping[str, str],
+    bad: Sequence[_BadProperty],
+    table: PropertyTable,
+    status: int | None,
+) -> Outcome | None:
+    """The outcome of a bundle that has something of what HubSpot names; None for others."""
+    refused = _refused_fields(bundle, properties, bad, table)
+    if refused:
+        return Outcome("again", status, next(iter(refused.values())), refused_fields=refused)
+    email = bundle.identifiers.get("email") if bundle.creates else None
+    for item in bad:
+        if email is not None and item.name == "email" and item.value == email:
+            return Outcome("set_aside", status, _cause("email", item))
+    return None
+
+
+def _refused_fields(
+    bundle: Bundle, properties: Mapping[str, str], bad: Sequence[_BadProperty], table: PropertyTable
+) -> dict[str, Cause]:
+    found = {}
+    for item in bad:
+        if item.name not in properties or not _is_meant(item, properties[item.name]):
+            continue
+        for name in _fields_of(item.name, bundle, table):
+            found[name] = _cause(name, item)
+    return found
+
+
+def _is_meant(item: _BadProperty, value: str) -> bool:
+    """Whether HubSpot means this value, or the property whatever its value."""
+    return item.code in _OF_THE_FIELD or item.value is None or item.value == value
+
+
+def _fields_of(property_name: str, bundle: Bundle, table: PropertyTable) -> list[str]:
+    if property_name == STAGE_PROPERTY and STAGE_PROPERTY not in bundle.fields:
+        property_name = RENAMED["closedAt"]  # which is sent with it
+    return [name for name in bundle.fields if table.property_of(name) == property_name]
+
+
+def _cause(name: str, item: _BadProperty) -> Cause:
+    detail = f"HubSpot refuses {name} ({item.name}): {shorten(item.words, 200)}"
+    if item.code == "PROPERTY_DOESNT_EXIST":
+        cure = f"create the property {item.name} in HubSpot or take {name} out of the mapping, then retry"
+    elif item.code == "READ_ONLY_VALUE":
+        cure = f"take {name} out of the mapping: HubSpot keeps it itself"
+    else:
+        cure = f"correct {name} in the mapping, at the source, or as a property in HubSpot; then retry"
+    return Cause("field_refused", detail, cure)
+
+
+def _bad_properties(content: Any) -> Iterator[_BadProperty]:
+    """All properties that an error names: in the list inside its message, or in `errors[].context`."""
+    if not isinstance(content, dict):
+        return
+    listed = list(_listed(str(content.get("message") or "")))
+    yield from listed
+    if listed:
+        return
+    for error in content.get("errors") or []:
+        if isinstance(error, dict):
+            yield from _listed(str(error.get("message") or ""))
+            yield from _in_context(error)
+
+
+def _listed(message: str) -> Iterator[_BadProperty]:
+    _, found, rest = message.partition(_LIST_STARTS)
+    if not found:
+        return
+    try:
+        items, _ = json.JSONDecoder().raw_decode(rest.strip())
+    except (ValueError, RecursionError):
+        return
+    for item in items if isinstance(items, list) else []:
+        if isinstance(item, dict) and item.get("name"):
+            value = item.get("propertyValue")
+            yield _BadProperty(
+                str(item["name"]), str(item.get("error")), None if value is None else str(value),
+                str(item.get("message") or ""),
+            )  # fmt: skip
+
+
+def _in_context(error: Mapping[str, Any]) -> Iterator[_BadProperty]:
+    context = error.get("context")
+    names = context.get("propertyName") if isinstance(context, dict) else None
+    for name in names if isinstance(names, list) else []:
+        yield _BadProperty(str(name), str(error.get("code")), None, str(error.get("message") or ""))

@@ -1,0 +1,59 @@
+"""HubSpot's token: one that stands still, or one that OAuth renews."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from integration.errors import LeadwireError
+from integration.hubspot.http import Answer
+from integration.records import Cause, Outcome
+
+_EXPIRED = "EXPIRED_AUTHENTICATION"
+
+
+class TokenUnavailableError(LeadwireError):
+    """There is no token to send; `cause` says why, and what to do."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.detail)
+        self.cause = cause
+
+
+class Token(Protocol):
+    """Where requests get their token from. Safe to use from several threads at once."""
+
+    def value(self) -> str:
+        """The token; raises TokenUnavailableError if there is none that could work."""
+
+    def expired(self, value: str) -> bool:
+        """HubSpot says that this token is expired. True if another one can be had."""
+
+
+class StaticToken:
+    """A token that does not change: that of a private app, a service key, or a test."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def value(self) -> str:
+        """The token; raises TokenUnavailableError if it is empty."""
+        if not self._value:
+            cure = "set HUBSPOT_ACCESS_TOKEN; delivery then resumes"
+            raise TokenUnavailableError(Cause("token_missing", "HUBSPOT_ACCESS_TOKEN is not set", cure))
+        return self._value
+
+    def expired(self, value: str) -> bool:  # noqa: ARG002 - the protocol's
+        """Never: nobody renews it."""
+        return False
+
+
+def after_expiry(outcome: Outcome, answer: Answer, token: Token, used: str) -> Outcome:
+    """The outcome; tried again with another token if HubSpot says that this one is expired.
+
+    Only this category means that: https://developers.hubspot.com/docs/api-reference/error-handling
+    (2026-11-23) warns that another 401 is no sign of it.
+    """
+    if answer.status != 401 or _EXPIRED not in answer.text or not token.expired(used):
+        return outcome
+    said = outcome.cause.detail if outcome.cause else ""
+    return Outcome("again", 401, Cause("token_expired", said, "nothing to do: a new token is fetched"))

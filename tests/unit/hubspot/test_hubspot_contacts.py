@@ -1,0 +1,256 @@
+"""Today's HubSpot as a destination: the contract, batches, and what answers mean for each row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import requests
+
+from integration.hubspot import Destination
+from integration.hubspot.contacts import Contacts
+from integration.hubspot.http import Http
+from integration.hubspot.properties import PropertyTable
+from integration.hubspot.tokens import StaticToken
+from integration.records import Bundle, Identifier, Outcome, Wire
+from integration.sandbox import SandboxServer, run_sandbox
+from integration.sandbox.contacts import Property
+from tests.contracts.destination import (
+    CONTACT_ID,
+    HTML,
+    NOON,
+    TOKEN,
+    Answer,
+    DestinationContract,
+    Received,
+    ScriptedServer,
+)
+
+TABLE = PropertyTable(
+    types={"birthday": "date", "closedAt": "time", "visits": "integer"}, unique={"guid": "legacy_lead_guid"}
+)
+CUSTOM = (
+    Property("birthday", "date"), Property("visits", "number"), Property("legacy_lead_guid", unique=True),
+    Property("computed", "number", read_only=True), Property("tier", "enumeration", ("gold", "silver")),
+)  # fmt: skip
+
+
+def contacts(url: str, version: str = "2026-09", read_seconds: float = 5.0) -> Contacts:
+    http = Http(url, read_seconds=read_seconds)
+    return Contacts(http, StaticToken(TOKEN), TABLE, version=version, clock=lambda: NOON)
+
+
+class TestContacts(DestinationContract):
+    def build(self, base_url: str, read_seconds: float = 5.0) -> Destination:
+        return contacts(base_url, read_seconds=read_seconds)
+
+    def success(self) -> Answer:
+        row = {"id": CONTACT_ID, "properties": {}, "objectWriteTraceId": "lead-1"}
+        return Answer(200, body=json.dumps({"status": "COMPLETE", "results": [row]}).encode())
+
+    def check_request(self, request: Received, sent: Bundle) -> None:
+        assert (request.method, request.path) == ("POST", "/crm/objects/2026-09/contacts/batch/update")
+        assert request.headers["authorization"] == f"Bearer {TOKEN}"
+        properties = {name.lower(): "" if value is None else value for name, value in sent.fields.items()}
+        row = {"id": CONTACT_ID, "properties": properties, "objectWriteTraceId": "lead-1"}
+        assert request.body == {"inputs": [row]}
+
+    @pytest.mark.parametrize(
+        "body", [b"", HTML, b"{}", b"[]", b'{"status": "COMPLETE", "results": []}', b'{"results": [5]}']
+    )
+    @pytest.mark.parametrize("status", [200, 207])
+    def test_a_success_that_wrote_nothing_is_an_error(
+        self, server: ScriptedServer, status: int, body: bytes
+    ) -> None:
+        outcome = self.answered(server, Answer(status, body=body))
+        assert outcome.kind == "again"
+        assert outcome.cause is not None
+        assert outcome.cause.code == "nothing_written"
+
+    @pytest.mark.parametrize(
+        ("message", "seconds"),
+        [
+            ("You have reached your daily limit.", 3600.0),
+            ("You have reached your ten_secondly_rolling limit.", 10.0),
+            ("You have reached your secondly limit.", 1.0),
+        ],
+    )
+    def test_every_policy_of_a_429_has_its_wait(
+        self, server: ScriptedServer, message: str, seconds: float
+    ) -> None:
+        outcome = self.answered(server, Answer(429, body=json.dumps({"message": message}).encode()))
+        assert (outcome.kind, outcome.retry_after) == ("again", seconds)
+
+    def test_v3_has_its_own_path(self, server: ScriptedServer) -> None:
+        contacts(server.url, "v3").send([lead("1", city="Paris")])
+        assert server.requests[0].path == "/crm/v3/objects/contacts/batch/update"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with run_sandbox(0, access_token=TOKEN, properties=CUSTOM) as server:
+        yield server
+
+
+def lead(contact_id: str, **fields: Wire | None) -> Bundle:
+    return Bundle(f"lead-{contact_id}", {"contact_id": contact_id}, fields)
+
+
+def seed(server: SandboxServer, id: str, **properties: str) -> None:
+    answer = requests.put(f"{server.url}/_sandbox/contacts/{id}", json=properties, timeout=5)
+    assert answer.status_code == 200, answer.text
+
+
+def contact(server: SandboxServer, id: str) -> dict[str, Any]:
+    properties: dict[str, Any] = requests.get(f"{server.url}/_sandbox/contacts/{id}", timeout=5).json()[
+        "properties"
+    ]
+    return properties
+
+
+def kinds(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.kind for outcome in outcomes]
+
+
+@pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
+class TestAgainstTheSandbox:
+    def test_many_leads_share_one_request_and_are_told_apart(
+        self, sandbox: SandboxServer, version: str
+    ) -> None:
+        for id in ("1", "2", "4"):
+            seed(sandbox, id, city="Berlin")
+        sent = [lead("1", city="Paris"), lead("3", city="Rome"), lead("2", city="Lima"), lead("4", zip="1")]
+        outcomes = contacts(sandbox.url, version).send(sent)
+        assert kinds(outcomes) == ["done", "not_found", "done", "done"]
+        assert [contact(sandbox, id)["city"] for id in ("1", "2", "4")] == ["Paris", "Lima", "Berlin"]
+        assert requests.get(f"{sandbox.url}/_sandbox/stats", timeout=5).json()["requests"] == 1
+
+    def test_a_lead_is_found_by_any_of_its_emails(self, sandbox: SandboxServer, version: str) -> None:
+        seed(sandbox, "7", email="ann@example.com", hs_additional_emails="a@example.com;b@example.com")
+        sent = [
+            Bundle("lead-1", {}, {}, finds=[Identifier("email", "B@example.com")]),
+            Bundle("lead-2", {}, {}, finds=[Identifier("email", "nobody@example.com")]),
+        ]
+        found, missing = contacts(sandbox.url, version).send(sent)
+        assert (found.kind, found.found) == ("done", {"contact_id": "7"})
+        assert missing.kind == "not_found"
+
+    def test_two_contacts_for_one_lead_are_for_a_person_to_choose_from(
+        self, sandbox: SandboxServer, version: str
+    ) -> None:
+        seed(sandbox, "7", email="ann@example.com")
+        seed(sandbox, "8", email="ann@example.org")
+        finds = [Identifier("email", "ann@example.com"), Identifier("email", "ann@example.org")]
+        (outcome,) = contacts(sandbox.url, version).send([Bundle("lead-1", {}, {}, finds=finds)])
+        assert outcome.kind == "set_aside"
+        assert outcome.cause is not None
+        assert outcome.cause.code == "ambiguous_lead"
+        assert "contact_id '7', '8'" in outcome.cause.detail
+
+    def test_a_guid_is_found_in_the_property_that_holds_it(
+        self, sandbox: SandboxServer, version: str
+    ) -> None:
+        seed(sandbox, "7", legacy_lead_guid="8a41")
+        finds = [Identifier("guid", "8a41")]
+        (outcome,) = contacts(sandbox.url, version).send([Bundle("lead-1", {}, {}, finds=finds)])
+        assert outcome.found == {"contact_id": "7"}
+
+    def test_a_lead_that_may_be_created_is(self, sandbox: SandboxServer, version: str) -> None:
+        seed(sandbox, "7", email="ann@example.com")
+        sent = [
+            Bundle(email, {"email": email}, {"city": "Paris"}, creates=True)
+            for email in ("new@example.com", "ann@example.com")
+        ]
+        outcomes = contacts(sandbox.url, version).send(sent)
+        assert kinds(outcomes) == ["done", "done"]
+        created = outcomes[0].found["contact_id"]
+        assert contact(sandbox, created)["email"] == "new@example.com"
+        assert outcomes[1].found == {"contact_id": "7"}
+        assert contact(sandbox, "7")["city"] == "Paris"
+
+    def test_a_payment_makes_a_customer_and_nothing_moves_one_back(
+        self, sandbox: SandboxServer, version: str
+    ) -> None:
+        seed(sandbox, "1", lifecyclestage="lead")
+        seed(sandbox, "2", lifecyclestage="evangelist")
+        contacts(sandbox.url, version).send([lead(id, closedAt="1323293954000") for id in ("1", "2")])
+        assert contact(sandbox, "1")["lifecyclestage"] == "customer"
+        assert contact(sandbox, "1")["closedate"] == "2011-12-07T21:39:14.000Z"
+        assert contact(sandbox, "2")["lifecyclestage"] == "evangelist"
+
+    def test_values_are_read_as_the_leads_api_has_them(self, sandbox: SandboxServer, version: str) -> None:
+        seed(sandbox, "1", closedate="1323293954000", visits="3", city="Paris")
+        bundle = Bundle("lead-1", {"contact_id": "1"}, {}, reads=("closedAt", "visits", "city", "phone"))
+        (outcome,) = contacts(sandbox.url, version).send([bundle])
+        assert outcome.values == {"closedAt": "1323293954000", "visits": 3, "city": "Paris", "phone": None}
+
+    def test_a_day_is_sent_as_its_midnight(self, sandbox: SandboxServer, version: str) -> None:
+        seed(sandbox, "1")
+        outcomes = contacts(sandbox.url, version).send([lead("1", birthday="1323293954000")])
+        assert kinds(outcomes) == ["done"]
+        assert contact(sandbox, "1")["birthday"] == "2011-12-07"
+
+    def test_a_deleted_lead_is_archived(self, sandbox: SandboxServer, version: str) -> None:
+        seed(sandbox, "1")
+        outcomes = contacts(sandbox.url, version).send([lead("1", isDeleted=True, city="Paris")])
+        assert kinds(outcomes) == ["done"]
+        assert requests.get(f"{sandbox.url}/_sandbox/contacts/1", timeout=5).status_code == 404
+
+    def test_one_bad_email_of_a_hundred_costs_its_own_field_only(
+        self, sandbox: SandboxServer, version: str
+    ) -> None:
+        for number in range(1, 101):
+            seed(sandbox, str(number))
+        sent = [
+            lead(str(number), email="no@address" if number == 50 else f"a{number}@example.com")
+            for number in range(1, 101)
+        ]
+        outcomes = contacts(sandbox.url, version).send(sent)
+        assert sorted(set(kinds(outcomes))) == ["again", "split"]
+        bad = outcomes[49]
+        assert (bad.kind, list(bad.refused_fields)) == ("again", ["email"])
+        assert "Email address no@address is invalid" in bad.refused_fields["email"].detail
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"plan": "Pro"}, "create the property plan in HubSpot or take plan out of the mapping"),
+            ({"computed": 5}, "take computed out of the mapping: HubSpot keeps it itself"),
+            ({"tier": "bronze"}, "correct tier in the mapping, at the source, or as a property in HubSpot"),
+        ],
+    )
+    def test_a_field_that_hubspot_does_not_take_is_named_with_its_cure(
+        self, sandbox: SandboxServer, version: str, fields: dict[str, Wire], words: str
+    ) -> None:
+        seed(sandbox, "1")
+        (outcome,) = contacts(sandbox.url, version).send([lead("1", city="Paris", **fields)])
+        assert outcome.kind == "again"
+        (cause,) = outcome.refused_fields.values()
+        assert (cause.code, words in cause.cure) == ("field_refused", True)
+
+    def test_a_conflict_is_narrowed_down_by_halves(self, sandbox: SandboxServer, version: str) -> None:
+        seed(sandbox, "1", email="ann@example.com")
+        seed(sandbox, "2")
+        seed(sandbox, "3")
+        destination = contacts(sandbox.url, version)
+        conflicting = lead("2", email="ann@example.com")
+        assert kinds(destination.send([conflicting, lead("3", city="Rome")])) == ["split", "split"]
+        (outcome,) = destination.send([conflicting])
+        assert outcome.kind == "set_aside"
+        assert outcome.cause is not None
+        assert "Contact already exists. Existing ID: 1" in outcome.cause.detail
+
+
+def test_a_field_without_a_property_costs_no_request(sandbox: SandboxServer) -> None:
+    (outcome,) = contacts(sandbox.url).send([lead("1", city="Paris", emailOptOut=True)])
+    assert (outcome.kind, list(outcome.refused_fields)) == ("again", ["emailOptOut"])
+    assert "communication preferences" in outcome.refused_fields["emailOptOut"].detail
+    assert requests.get(f"{sandbox.url}/_sandbox/stats", timeout=5).json()["requests"] == 0
+
+
+def test_a_contact_is_never_twice_in_a_request(sandbox: SandboxServer) -> None:
+    seed(sandbox, "1")
+    again = Bundle("lead-other", {"contact_id": "1"}, {"zip": "1"})
+    assert kinds(contacts(sandbox.url).send([lead("1", city="Paris"), again])) == ["done", "again"]
