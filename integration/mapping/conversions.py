@@ -25,6 +25,7 @@ EXACT = Context(prec=200)
 LONGEST_TIME_TEXT = 100
 _TYPE_CURE = "correct the path or `as:` in the mapping, then replay"
 _NUMBER = re.compile(r"[+-]?([0-9]{1,100}\.?[0-9]{0,100}|\.[0-9]{1,100})([eE][+-]?[0-9]{1,3})?")
+_SPACE_BEFORE_OFFSET = re.compile(r"(?<=[0-9]) (?=[+-][0-9]{2}:?[0-9]{2}\Z)")  # as Ruby writes a time
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -127,12 +128,12 @@ def as_unix_millis(value: Any, _: EventContext) -> Moment:
 
 
 def as_iso8601(value: Any, _: EventContext) -> Moment:
-    """`as: iso8601`. 2026-11-23T10:00:00.123456789+01:00; without a zone it is UTC."""
+    """`as: iso8601`. 2026-11-23T10:00:00.123456789+01:00, also with spaces; without a zone it is UTC."""
     wanted = "a time like 2026-11-23T10:00:00Z"
     if not isinstance(value, str) or len(value) > LONGEST_TIME_TEXT:
         raise wrong_type(wanted, value)
     try:
-        return _moment(datetime.fromisoformat(value), UTC)
+        return _moment(datetime.fromisoformat(_SPACE_BEFORE_OFFSET.sub("", value)), UTC)
     except (ValueError, OverflowError) as error:
         raise wrong_type(wanted, value) from error
 
