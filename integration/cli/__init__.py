@@ -18,6 +18,7 @@ SECTIONS = {
         "db": "integration.cli.run:db",
     },
     "Write mappings": {
+        "new": "integration.cli.new:new",
         "check": "integration.cli.check:check",
         "test": "integration.cli.author:test",
         "try": "integration.cli.author:try_",

@@ -78,13 +78,18 @@ def set_path(payload: dict[str, Any], path: str, value: object) -> None:
 
 def request_from_file(source: Source, file: Path, headers: Mapping[str, str], url: str) -> RawRequest:
     """The request that carries this file's bytes, unsigned. Raises PayloadFileError."""
+    return unsigned_request(source.name, file, headers, url)
+
+
+def unsigned_request(name: str, file: Path, headers: Mapping[str, str], url: str) -> RawRequest:
+    """The same for a source of this name that need not exist yet."""
     try:
         body = file.read_bytes()
     except OSError as error:
         raise PayloadFileError(f"{file}: cannot be read: {error.strerror}") from error
     content_type = _CONTENT_TYPES.get(file.suffix, "application/json")
     return RawRequest(
-        source=source.name,
+        source=name,
         method="POST",
         url=url,
         query=url.partition("?")[2],
