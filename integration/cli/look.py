@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import click
+from rich.text import Text
 
 from integration.cli.output import (
     console,
+    counted,
     json_option,
     json_time,
     new_table,
     plain,
     print_json,
+    printable,
     shown_lead,
     shown_time,
     state_text,
@@ -20,27 +23,31 @@ from integration.cli.output import (
 from integration.cli.payloads import read_configuration
 from integration.cli.show import show
 from integration.cli.stored import line_as_json, reading
+from integration.clock import now
 from integration.pipeline.sources import BrokenSource, Source
 from integration.settings import Settings
 from integration.store.listings import (
     EventLine,
     EventState,
     RejectedLine,
-    SourceActivity,
     list_events,
     list_rejected,
-    source_activity,
 )
+from integration.store.source_activity import SourceActivity, source_activities
 
 
 @click.command()
 @json_option
 def sources(*, as_json: bool) -> None:
-    """Each source: its URL, whether it can receive, and what it sent."""
+    """Each source: its URL, whether it can receive or what it lacks, its last event, and what failed.
+
+    Failures are the rejected requests and dead letters that arrived in the last 24 hours.
+    """
     settings = Settings.read()
-    found = read_configuration(settings).sources.values()
+    found = read_configuration(settings).sources
     with reading(settings) as connection:
-        lines = [(source, source_activity(connection, source.name)) for source in found]
+        activities = source_activities(connection, [*found], now())
+    lines = [(source, activities[name]) for name, source in found.items()]
     if as_json:
         print_json({"sources": [_as_json(settings, *line) for line in lines]})
     elif lines:
@@ -54,30 +61,50 @@ def _as_json(settings: Settings, source: Source | BrokenSource, activity: Source
         "source": source.name,
         "title": _title(source),
         "url": f"{settings.public_url}/hooks/{source.name}" if settings.public_url else None,
+        "enabled": _is_enabled(source),
         "state": _state(source),
         "last_event": json_time(activity.last_event_at),
         "last_event_type": activity.last_event_type,
-        "rejected": activity.rejected,
+        "last_24_hours": {"rejected": activity.rejected, "dead": activity.dead},
     }
 
 
 def _print_sources(settings: Settings, lines: list[tuple[Source | BrokenSource, SourceActivity]]) -> None:
-    table = new_table("source", "title", "URL", "state", "last event (UTC)", "rejected")
+    table = new_table("source", "title", "URL", "state", "last event (UTC)", "rejected 24 h", "dead 24 h")
     for source, activity in lines:
-        address = f"{settings.public_url}/hooks/{source.name}"
         table.add_row(
             plain(source.name),
             plain(_title(source) or "-"),
-            plain(address if settings.public_url else f"{address} (set PUBLIC_URL)"),
-            plain(_state(source)),
+            plain(f"{settings.public_url}/hooks/{source.name}"),
+            Text(printable(_state(source)), style=_state_style(source)),
             plain(f"{shown_time(activity.last_event_at)} {activity.last_event_type or ''}".strip()),
-            plain(activity.rejected),
+            _count(activity.rejected, "yellow"),
+            _count(activity.dead, "bold red"),
         )
-    console().print(table)
+    out = console()
+    out.print(table)
+    enabled = sum(_is_enabled(source) for source, _ in lines)
+    out.print(plain(f"{counted(enabled, 'source')} of {len(lines)} can receive."), soft_wrap=True)
+    if not settings.public_url:
+        out.print(plain("Set PUBLIC_URL to see the whole URLs."), style="dim", soft_wrap=True)
+
+
+def _count(number: int, style: str) -> Text:
+    return Text(str(number), style=style if number else "dim")
 
 
 def _title(source: Source | BrokenSource) -> str | None:
     return source.mapping.title if isinstance(source, Source) else None
+
+
+def _is_enabled(source: Source | BrokenSource) -> bool:
+    return isinstance(source, Source) and not source.missing_secrets
+
+
+def _state_style(source: Source | BrokenSource) -> str:
+    if isinstance(source, BrokenSource):
+        return "bold red"
+    return "green" if _is_enabled(source) else "dim"
 
 
 def _state(source: Source | BrokenSource) -> str:
@@ -86,7 +113,7 @@ def _state(source: Source | BrokenSource) -> str:
         return f"{source.problems[0]}{more}"
     if source.missing_secrets:
         return f"set {' or '.join(source.missing_secrets)}"
-    return "ready"
+    return "enabled"
 
 
 @click.group(invoke_without_command=True)

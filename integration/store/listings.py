@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, literal_column, select
+from sqlalchemy import Connection, Row, Select, literal_column, select
 
 from integration.records import Cause, FieldChange, Micros
 from integration.store import updates
@@ -89,15 +89,6 @@ class EventDetails:
     changes: tuple[FieldChange, ...]
     lead_state: str | None
     attempts: tuple[AttemptLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceActivity:
-    """What a source sent: its last event, and how many rejected requests are kept (REJECTED_KEEP at most)."""
-
-    last_event_at: Micros | None
-    last_event_type: str | None
-    rejected: int
 
 
 def list_events(
@@ -188,24 +179,6 @@ def events_of_request(connection: Connection, request_id: str) -> list[EventLine
     after_dash = chr(ord("-") + 1)
     query = _EVENTS.where(events.c.id > f"{request_id}-", events.c.id < f"{request_id}{after_dash}")
     return _event_lines(connection, query.order_by(events.c.position))
-
-
-def source_activity(connection: Connection, source: str) -> SourceActivity:
-    """What this source sent. By `events_by_source` and `requests_rejected`."""
-    last = connection.execute(
-        select(requests.c.received_at, events.c.type)
-        .join(requests, requests.c.id == events.c.request_id)
-        .where(events.c.source == source)
-        .order_by(events.c.id.desc())
-        .limit(1)
-    ).first()
-    count = (
-        select(func.count())
-        .select_from(requests)
-        .where(requests.c.source == source, requests.c.reason.is_not(None))
-    )
-    rejected = connection.execute(count).scalar_one()
-    return SourceActivity(last.received_at if last else None, last.type if last else None, rejected)
 
 
 _EVENTS = select(

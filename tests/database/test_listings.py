@@ -16,13 +16,11 @@ from integration.store.engine import Store
 from integration.store.inbox import Arrival, SettledEvent
 from integration.store.listings import (
     EventState,
-    SourceActivity,
     events_of_request,
     find_event,
     find_request,
     list_events,
     list_rejected,
-    source_activity,
 )
 from integration.store.upgrade import upgrade
 
@@ -189,10 +187,3 @@ def test_a_request_whole_and_its_events_in_order(store: Store) -> None:
     assert [line.id for line in lines] == [f"{batch}-{position}" for position in range(11)]
     assert missing == (None, None)
     assert neighbour not in {line.id.partition("-")[0] for line in lines}
-
-
-def test_what_a_source_sent(store: Store) -> None:
-    arrive(store, arrival(1), arrival(2), arrival(3, reason="signature_mismatch"))
-    with store.read() as connection:
-        assert source_activity(connection, "stripe") == SourceActivity(START + 2 * SECOND, "invoice.paid", 1)
-        assert source_activity(connection, "silent") == SourceActivity(None, None, 0)

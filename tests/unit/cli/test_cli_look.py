@@ -171,28 +171,32 @@ class TestShow:
 
 
 class TestSources:
-    def test_each_source_with_its_address_and_what_it_lacks(
+    def test_each_source_with_its_address_what_it_lacks_and_what_failed(
         self, shop: Path, shop_store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         broken = shop.parent / "broken"
         broken.mkdir()
         (broken / "mapping.yaml").write_text("version: 1\nsource: broken\n")
         arrive(shop_store, 1, PAID)
-        arrive(shop_store, 2, PAID, reason="signature_mismatch")
+        arrive(shop_store, 2, {**PAID, "score": "many"})
+        arrive(shop_store, 3, PAID, reason="signature_mismatch")
+        translate(shop_store, shop)
+        monkeypatch.setattr("integration.cli.look.now", lambda: AT)
         monkeypatch.setenv("PUBLIC_URL", "https://hooks.example.com")
-        headings, _, first, second = lines(run("sources").output)
+        headings, _, first, second, end = lines(run("sources").output)
         assert [cell.strip() for cell in headings.split("  ") if cell.strip()] == [
-            "source", "title", "URL", "state", "last event (UTC)", "rejected",
+            "source", "title", "URL", "state", "last event (UTC)", "rejected 24 h", "dead 24 h",
         ]  # fmt: skip
         assert "mappings/broken/mapping.yaml:1: " in first
         assert "more: see `leadwire check`)" in first
         assert [cell.strip() for cell in second.split("  ") if cell.strip()] == [
             "shop", "A shop", "https://hooks.example.com/hooks/shop", "set SHOP_TOKEN or SHOP_TOKEN_OLD",
-            "2025-11-24 16:00:01 paid", "1",
+            "2025-11-24 16:00:02 paid", "1", "1",
         ]  # fmt: skip
+        assert end == "0 sources of 2 can receive."
 
     @pytest.mark.usefixtures("shop_store")
-    def test_json_of_a_source_that_is_ready(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_json_of_a_source_that_is_enabled(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SHOP_TOKEN", "t")
         assert json.loads(run("sources", "--json").output) == {
             "sources": [
@@ -200,13 +204,20 @@ class TestSources:
                     "source": "shop",
                     "title": "A shop",
                     "url": None,
-                    "state": "ready",
+                    "enabled": True,
+                    "state": "enabled",
                     "last_event": None,
                     "last_event_type": None,
-                    "rejected": 0,
+                    "last_24_hours": {"rejected": 0, "dead": 0},
                 }
             ]
         }
+
+    @pytest.mark.usefixtures("shop_store")
+    def test_without_a_public_url_the_paths_are_shown(self, run: Run) -> None:
+        shown = lines(run("sources").output)
+        assert shown[2].split()[3] == "/hooks/shop"
+        assert shown[-1] == "Set PUBLIC_URL to see the whole URLs."
 
     def test_no_source_at_all(
         self, shop_store: Store, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch

@@ -55,11 +55,11 @@ class TestFrom:
             in shown
         )
         assert "set.city order.customer.city 'order.customer.city' is a text with the field's name" in shown
+        checks = 'check what is marked "guess", and write how the sender signs.'
         assert shown[-6:] == [
             "It has no problems, and 1 test that passes.",
             "Next:",
-            "1. Read mappings/my-shop/mapping.yaml: "
-            'check what is marked "guess", and write how the sender signs.',
+            f"1. Read mappings/my-shop/mapping.yaml: {checks}",
             "2. Replace names and addresses of people in mappings/my-shop/examples/order.paid.json.",
             "3. leadwire try my-shop mappings/my-shop/examples/order.paid.json --verbose",
             "4. Set MY_SHOP_WEBHOOK_SECRET, and give the sender the address https://YOUR-HOST/hooks/my-shop.",
