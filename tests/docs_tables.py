@@ -321,6 +321,58 @@ def _fields() -> Iterator[str]:
     yield from _table(("type", "fields"), rows)
 
 
+# Sources
+
+
+FACTS = ("signature", "answer", "retries", "order", "event id")
+
+
+def source_folders() -> list[Path]:
+    """The folder of every source."""
+    return sorted(file.parent for file in ROOT.glob("mappings/*/mapping.yaml"))
+
+
+def vendor_facts(folder: Path) -> dict[str, str]:
+    """What the README of a source says under `## What ... do(es)`, by row; raises ValueError."""
+    page = folder / "README.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    found = re.search(r"^## What .+ do(?:es)?\n(?P<part>.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| *([a-z ]+?) *\|(.*)\|$", found["part"] if found else "", re.MULTILINE)
+    facts = {name: fact.strip().replace("\\|", "|") for name, fact in rows}
+    missing = [name for name in FACTS if not facts.get(name)]
+    if missing:
+        shown = page.relative_to(ROOT)
+        raise ValueError(f"{shown}: the table under `## What ... does` lacks {', '.join(missing)}")
+    return facts
+
+
+def _sources() -> Iterable[str]:
+    headings = ("system", "source", "scheme", "setting", "order", "answer", "retries", "event id")
+    return _table(headings, (_source_row(folder) for folder in source_folders()))
+
+
+def _source_row(folder: Path) -> tuple[str, ...]:
+    mapping = YAML(typ="safe").load(folder / "mapping.yaml")
+    facts = {name: _without_sources(fact) for name, fact in vendor_facts(folder).items()}
+    verify = mapping["verify"]
+    title = mapping.get("title", folder.name)
+    return (
+        f"[{title}](../mappings/{folder.name}/README.md)",
+        f"`{folder.name}`",
+        f"`{verify['scheme']}`",
+        f"`{verify['secrets'][0]}`",
+        facts["order"].partition(":")[0],
+        facts["answer"],
+        facts["retries"],
+        facts["event id"],
+    )
+
+
+def _without_sources(fact: str) -> str:
+    """Without the links that say where a fact comes from: these stand in the README."""
+    return re.sub(r" ?\((?=[^()]*\]\()(?:[^()]|\([^()]*\))*\)", "", fact)
+
+
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     headings = tuple(headings)
     yield _row(headings)
@@ -353,6 +405,7 @@ PARTS: Mapping[str, Callable[..., Iterable[str]]] = {
     "examples": _examples,
     "schemes": _schemes,
     "fields": _fields,
+    "sources": _sources,
 }
 
 

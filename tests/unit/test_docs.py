@@ -71,6 +71,17 @@ def test_reference_has_the_part(name: str) -> None:
     assert f"<!-- made: {name} -->" in text_of(REFERENCE), f"{shown(REFERENCE)}: add the part {name}"
 
 
+@pytest.mark.parametrize("folder", docs_tables.source_folders(), ids=lambda folder: folder.name)
+def test_each_source_says_what_its_vendor_does(folder: Path) -> None:
+    facts = docs_tables.vendor_facts(folder)
+    assert set(docs_tables.FACTS) <= set(facts)
+
+
+def test_the_page_of_sources_has_each_of_them() -> None:
+    rows = rows_after("<!-- made: sources -->", ROOT / "docs/sources.md")
+    assert [row[1].strip("`") for row in rows] == [folder.name for folder in docs_tables.source_folders()]
+
+
 def test_reference_shows_every_example_of_the_language() -> None:
     parts = re.findall(r"<!-- made: examples (.+?) -->", text_of(REFERENCE))
     keys = {key.strip() for part in parts for key in part.split(",")}
