@@ -16,6 +16,11 @@ ACCEPT_SECONDS = Histogram(
 TRANSLATED = Counter("leadwire_translated_total", "Events that became updates.", ["source"])
 IGNORED = Counter("leadwire_ignored_total", "Events that no rule applied to.", ["source"])
 DEAD = Counter("leadwire_dead_total", "Events and bundles set aside.", ["cause"])
+ALERTS = Counter(
+    "leadwire_alerts_total",
+    "Alerts, by what became of them: posted, failed (tried again), or logged only.",
+    ["outcome"],
+)
 ATTEMPTS = Counter(
     "leadwire_attempts_total", "Requests to HubSpot, by HTTP status ('none': no answer).", ["status"]
 )

@@ -83,6 +83,11 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _webhook(text: str) -> str:
+    _url(text)
+    return text  # whole: a receiver may tell /x from /x/
+
+
 def _setting(
     name: str, default: str, text: str, parse: Callable[[str], Any] = str, *, secret: bool = False
 ) -> Any:
@@ -164,6 +169,14 @@ class Settings:
     )
     metrics_token: str = _setting(
         "METRICS_TOKEN", "", "If set, /metrics wants it as a bearer token.", secret=True
+    )
+    alert_webhook_url: str = _setting(
+        "ALERT_WEBHOOK_URL",
+        "",
+        "Where alerts are posted, as JSON with a `text`: an incoming webhook of Slack, Mattermost or the "
+        "like. Without it they are only logged.",
+        _webhook,
+        secret=True,
     )
     port: int = _setting("PORT", "8000", "The port that the web process listens on.", _whole(0))
     web_concurrency: int = _setting("WEB_CONCURRENCY", "2", "Web processes per machine.", _whole(1))

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from integration.clock import Clock, new_id, now
 from integration.hubspot import Destination
 from integration.logs import log_action
+from integration.notify import AlertWebhook
+from integration.pipeline.alerts import Alerts
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.refold import refold_once
@@ -29,6 +31,7 @@ IDLE_SECONDS = 1.0
 LEASE_RENEWAL_SECONDS = 3.0
 PAUSE_AFTER_ERROR_SECONDS = 1.0
 PRUNING_INTERVAL_SECONDS = 600.0
+ALERT_INTERVAL_SECONDS = 30.0
 PAUSE_WHILE_PRUNING_SECONDS = 0.2  # accepting and delivering come first
 
 
@@ -51,6 +54,8 @@ class Worker:
             worker=name, concurrency=settings.worker_concurrency,
         )  # fmt: skip
         self._retention = Retention(store, clock, settings.retention_days)
+        url = settings.alert_webhook_url
+        self._alerts = Alerts(store, clock, AlertWebhook(url).post if url else None)
         self._stop = threading.Event()
         self._received = threading.Event()
         self._due = threading.Event()
@@ -67,7 +72,14 @@ class Worker:
         log_action(log, "worker.started", "Worker started")
         threads = [
             threading.Thread(target=self._repeat, args=(step,), name=step.__name__.strip("_"))
-            for step in (self._watch, self._translate, self._deliver, self._keep_leases, self._prune)
+            for step in (
+                self._watch,
+                self._translate,
+                self._deliver,
+                self._keep_leases,
+                self._prune,
+                self._alert,
+            )
         ]
         for thread in threads:
             thread.start()
@@ -128,3 +140,7 @@ class Worker:
     def _prune(self) -> None:
         more = self._retention.step()
         self._stop.wait(PAUSE_WHILE_PRUNING_SECONDS if more else PRUNING_INTERVAL_SECONDS)
+
+    def _alert(self) -> None:
+        self._alerts.step(self._stop.is_set)
+        self._stop.wait(ALERT_INTERVAL_SECONDS)

@@ -75,6 +75,7 @@ Index("events_by_source", events.c.source, events.c.id)
 _partial_index("events_received", events.c.id, where="state = 'received'")
 _partial_index("events_settled", events.c.state, events.c.id, where="state <> 'received'")
 _partial_index("events_dead", events.c.cause, events.c.id, where="state = 'dead'")
+_partial_index("events_dead_by_time", events.c.cause, events.c.settled_at, where="state = 'dead'")
 _partial_index("events_by_lead", events.c.lead_id, events.c.id, where="lead_id IS NOT NULL")
 
 leads = Table(
@@ -119,6 +120,7 @@ _partial_index("leads_waiting", leads.c.waiting_since, where="waiting_since IS N
 _partial_index("leads_leased", leads.c.leased_until, where="state = 'leased'")
 _partial_index("leads_to_refold", leads.c.id, where="refold = 1")
 _partial_index("leads_dead", leads.c.cause, leads.c.id, where="state = 'dead'")
+_partial_index("leads_dead_by_time", leads.c.cause, leads.c.updated_at, where="state = 'dead'")
 
 identifiers = Table(
     "identifiers",
@@ -184,4 +186,17 @@ accounts = Table(
     Column("paused_until", BigInteger, nullable=False, server_default="0"),
     Column("pauses", Integer, nullable=False, server_default="0", comment="in a row; the next one is longer"),
     Column("reason", Text),
+)
+
+# One row for each thing that people are told about, so that all workers together tell it once.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("subject", _Key, primary_key=True, comment="kind of dead letter, '/', cause; or 'delivery'"),
+    Column(
+        "since", BigInteger, nullable=False, server_default="0", comment="delivery: paused since; 0: works"
+    ),
+    Column("told_until", BigInteger, nullable=False, server_default="0", comment="what came later is news"),
+    Column("next_at", BigInteger, nullable=False, server_default="0", comment="nobody tells it before"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="posts that failed in a row"),
 )

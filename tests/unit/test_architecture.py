@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = {
     0: {"errors", "records", "clock", "settings", "logs", "metrics", "process"},
     1: {"body", "verify", "mapping", "lead"},
-    2: {"store", "hubspot"},
+    2: {"store", "hubspot", "notify"},
     3: {"pipeline"},
     4: {"worker", "supervise", "web", "sandbox"},
     5: {"cli"},
@@ -85,12 +85,12 @@ def test_only_the_store_speaks_sql() -> None:
         assert not found | sql, file
 
 
-def test_only_hubspot_and_the_command_line_call_out() -> None:
+def test_only_hubspot_alerts_and_the_command_line_call_out() -> None:
     callers = {
         room_of(file) for file in MODULES if any(name.startswith("requests.") for name in own_or_not(file))
     }
 
-    assert callers <= {"hubspot", "cli"}
+    assert callers <= {"hubspot", "notify", "cli"}
 
 
 def own_or_not(file: Path) -> Iterator[str]:
