@@ -280,6 +280,12 @@ def test_the_token_and_the_secret_are_in_no_log_and_no_row(deployment: Deploymen
 
 
 def test_metrics_count_what_happened(deployment: Deployment) -> None:
+    event = {"id": "evt_counted", "type": "x", "at": 1, "guid": "0" * 32, "city": "Rome"}
+    assert deployment.post(event).json()["status"] == "accepted"
+    assert deployment.post(event).json()["status"] == "duplicate"
+    body = json.dumps(event).encode()
+    stamp = sign(body).partition(",")[0]
+    assert post_raw(deployment, body, signature=f"{stamp},v1=00").status_code == 401
     text = requests.get(f"{deployment.url}/metrics", timeout=10).text
 
     assert 'leadwire_accepted_total{source="shop"}' in text

@@ -215,7 +215,7 @@ fields:
   colour: text
 """
         is_customer = "isCustomer cannot be set: HubSpot derives it from closedAt; set closedAt instead"
-        types = "text, integer, decimal, boolean, time"
+        types = "text, integer, decimal, boolean, time, date"
         assert [line.removeprefix(SHOWN_AS) for line in sorted(problems(tmp_path, text))] == [
             f":3: fields.plan.type: 'txt' is no type of a field (use {types})",
             ":4: fields.city: city is a field of every lead (remove it here)",
