@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from integration.hubspot.outcomes import ambiguous, not_found
 from integration.lead.merge import LeadState, from_json
 from integration.pipeline.accept import Intake, RefusedError
 from integration.pipeline.bundles import BundleTiming
@@ -15,9 +16,10 @@ from integration.pipeline.deliver import Deliverer
 from integration.pipeline.refold import refold_once
 from integration.pipeline.replay import Counts, Plan, Replay, Where
 from integration.pipeline.retention import Retention
+from integration.pipeline.retry import Letters, retry_dead
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
-from integration.records import MICROS_PER_SECOND, Bundle, Outcome, RawRequest, Wire
+from integration.records import MICROS_PER_SECOND, Bundle, Cause, Outcome, RawRequest, Wire
 from integration.settings import RateLimit
 from integration.store.engine import Store
 from integration.store.history import Selection
@@ -40,8 +42,8 @@ event:
   type: type
   time: {from: at, as: unix_seconds}
 lead:
-  guid: guid
-  email: email
+  {guid: guid, email: email,
+  keys: {customer: customer}}
 rules:
   - name: paid
     events: [paid]
@@ -51,17 +53,28 @@ rules:
 """
 
 
+REFUSED = Cause("refused_by_hubspot", "HubSpot answered 400: no", "mend it")
+
+
 class FakeHubSpot:
-    """A destination that does what `outcome` says, and keeps what it took."""
+    """A destination that does what `outcome` says, and keeps what it took.
+
+    It knows the guids of `directory` by email; a request that holds one of the guids in `bad` is refused
+    whole; the fields in `unknown` are refused alone.
+    """
 
     name = "fake"
     id_kind = "guid"
     finds_by = frozenset({"email"})
     can_create = False
-    max_batch = 1
 
     def __init__(self) -> None:
+        self.max_batch = 1
         self.outcome = Outcome("done", 200)
+        self.directory: dict[str, list[str]] = {}
+        self.bad: set[str] = set()
+        self.unknown: set[str] = set()
+        self.requests: list[int] = []
         self.sent: list[tuple[str, dict[str, Wire | None]]] = []
 
     def request_kind(self, bundle: Bundle) -> str:
@@ -71,8 +84,26 @@ class FakeHubSpot:
         return request_kind == "find"
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        self.sent += [(bundle.identifiers["guid"], dict(bundle.fields)) for bundle in bundles]
-        return [self.outcome for _ in bundles]
+        self.requests.append(len(bundles))
+        if len(bundles) > 1 and self.bad & {bundle.identifiers.get("guid") for bundle in bundles}:
+            return [Outcome("split", 400, REFUSED)] * len(bundles)
+        return [self._find(bundle) if bundle.finds else self._take(bundle) for bundle in bundles]
+
+    def _find(self, bundle: Bundle) -> Outcome:
+        guids = sorted({guid for known in bundle.finds for guid in self.directory.get(known.value, [])})
+        return (
+            ambiguous("guid", guids)
+            if len(guids) > 1
+            else (Outcome("done", 200, found={"guid": guids[0]}) if guids else not_found("there is none"))
+        )
+
+    def _take(self, bundle: Bundle) -> Outcome:
+        if refused := self.unknown & set(bundle.fields):
+            cause = Cause("field_refused", "there is no such property", "create it")
+            return Outcome("again", 400, cause, refused_fields=dict.fromkeys(refused, cause))
+        guid = bundle.identifiers["guid"]
+        self.sent.append((guid, dict(bundle.fields)))
+        return Outcome("set_aside", 400, REFUSED) if guid in self.bad else self.outcome
 
 
 class Engine:
@@ -163,6 +194,9 @@ class Engine:
 
     def plan(self) -> Plan:
         return self.engine.plan(EVERYTHING, None, _ignore)
+
+    def retry_dead(self) -> None:
+        retry_dead(self.store, self._clock, Letters(), _ignore)
 
     def prune(self, days: int = 30) -> int:
         """Prune all there is to prune; returns the number of steps."""

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from integration.cli.output import (
     console,
+    counted,
     json_option,
     json_time,
     new_table,
@@ -20,12 +21,22 @@ from integration.cli.output import (
     state_text,
 )
 from integration.cli.show import attempt_as_json, print_attempts, print_facts, print_heading
-from integration.cli.stored import cause_as_json, reading
+from integration.cli.stored import cause_as_json, opened, reading
+from integration.clock import now
 from integration.lead.merge import AtHubSpot, FieldState, Unknown, from_json, pending
+from integration.pipeline.linking import link, unlink
 from integration.settings import Settings
+from integration.store.identifiers import IdentifierKey
 from integration.store.lead_listings import KnownLead, LeadDetails, find_lead_id, lead_details, list_leads
 
 ATTEMPTS_SHOWN = 10
+
+
+def _identifier(text: str) -> IdentifierKey:
+    kind, separator, value = text.partition("=")
+    if not (kind and separator and value):
+        raise click.BadParameter("expected KIND=VALUE, as email=ann@example.com or stripe_customer=cus_1")
+    return kind, value
 
 
 @click.group(invoke_without_command=True)
@@ -65,6 +76,58 @@ def show_lead(*, known_by: str, as_json: bool) -> None:
         print_json(_details_as_json(details))
     else:
         _print_details(console(), details)
+
+
+@leads.command(name="link")
+@click.argument("identifier", metavar="KIND=VALUE", type=_identifier)
+@click.argument("known_by", metavar="ID|GUID|EMAIL")
+@json_option
+def link_lead(*, identifier: IdentifierKey, known_by: str, as_json: bool) -> None:
+    """Say that an identifier means this lead: `leads link email=ann@example.com 8a41...`.
+
+    If it meant another lead, the two become one; but if HubSpot knows these by different guids or contact
+    ids, only the identifier moves. Events that contradicted what was known are tried again.
+    """
+    with opened(Settings.read()) as store:
+        with store.read() as connection:
+            id = find_lead_id(connection, known_by)
+        if id is None:
+            raise click.BadParameter(f"there is no lead {known_by!r}; `leadwire leads` lists them")
+        linked = link(store, now, identifier, id)
+    if as_json:
+        print_json({"lead": id, "how": linked.how, "retried": linked.retried})
+        return
+    click.echo(f"{_HOW[linked.how]}{_retried(linked.retried)}")
+
+
+@leads.command(name="unlink")
+@click.argument("identifier", metavar="KIND=VALUE", type=_identifier)
+@json_option
+def unlink_lead(*, identifier: IdentifierKey, as_json: bool) -> None:
+    """Forget which lead an identifier means: `leads unlink stripe_customer=cus_1`.
+
+    The next event that carries it says anew. Events that contradicted what was known are tried again.
+    """
+    with opened(Settings.read()) as store:
+        retried = unlink(store, now, identifier)
+    if retried is None:
+        raise click.BadParameter(f"no lead is known by {'='.join(identifier)}")
+    if as_json:
+        print_json({"unlinked": "=".join(identifier), "retried": retried})
+        return
+    click.echo(f"Forgotten.{_retried(retried)}")
+
+
+_HOW = {
+    "added": "Linked.",
+    "already": "It was linked already.",
+    "merged": "Linked: the lead that it meant before is one with this now.",
+    "moved": "Linked: only the identifier moved, as HubSpot knows the two leads by different ids.",
+}
+
+
+def _retried(events: int) -> str:
+    return f" {counted(events, 'event')} tried again." if events else ""
 
 
 def lead_as_json(lead: KnownLead) -> dict[str, Any]:

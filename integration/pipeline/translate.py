@@ -71,6 +71,7 @@ class Translator:
         *,
         worker: str,
         max_body_bytes: int,
+        batch: int = BATCH,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -78,6 +79,7 @@ class Translator:
         self._timing = timing
         self._worker = worker
         self._max_body_bytes = max_body_bytes
+        self._batch = batch
 
     def run_once(self) -> int:
         """Translate one batch; returns how many events it had, 0 when nothing waits."""
@@ -96,7 +98,7 @@ class Translator:
         with self._store.write() as connection:
             now = self._clock()
             return inbox.claim_events(
-                connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND, BATCH
+                connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND, self._batch
             )
 
     def _settle(self, translated: Sequence[Translated]) -> None:

@@ -89,3 +89,29 @@ def test_one_lead_as_json(engine: Engine, run: Run) -> None:
     }
     assert found["fields"]["score"]["hubspot_has"] == 2
     assert [attempt["fields"] for attempt in found["attempts"]] == [{"city": "Rome", "score": 2}]
+
+
+def test_linking_says_what_it_did(engine: Engine, run: Run) -> None:
+    engine.post({"id": "a", "guid": "ann", "city": "Rome"})
+    engine.post({"id": "b", "email": "ann@example.com", "score": 1})
+    engine.post({"id": "c", "guid": "bob", "city": "Oslo"})
+    engine.work()
+    linked = run("leads", "link", "email=ann@example.com", "ann")
+    assert linked.output == "Linked: the lead that it meant before is one with this now.\n"
+    assert run("leads", "link", "email=ann@example.com", "ann").output == "It was linked already.\n"
+    moved = run("leads", "link", "email=ann@example.com", "bob")
+    assert moved.output == (
+        "Linked: only the identifier moved, as HubSpot knows the two leads by different ids.\n"
+    )
+    engine.post({"id": "d", "guid": "ann", "email": "ann@example.com", "city": "Lima"})
+    engine.work()
+    assert run("leads", "unlink", "email=ann@example.com").output == "Forgotten. 1 event tried again.\n"
+    found = json.loads(run("leads", "link", "customer=cus_1", "ann", "--json").output)
+    assert (found["how"], found["retried"]) == ("added", 0)
+
+
+@pytest.mark.usefixtures("shop_store")
+def test_linking_says_what_is_wrong(run: Run) -> None:
+    assert "there is no lead 'nobody'" in run("leads", "link", "email=a@example.com", "nobody").stderr
+    assert "expected KIND=VALUE, as email=ann@example.com" in run("leads", "unlink", "email").stderr
+    assert "no lead is known by email=a@example.com" in run("leads", "unlink", "email=a@example.com").stderr

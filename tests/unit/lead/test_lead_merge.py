@@ -14,6 +14,7 @@ from integration.lead.merge import (
     before,
     confirm,
     from_json,
+    join,
     merge,
     pending,
     same,
@@ -287,6 +288,17 @@ class TestLaws:
         assert to_json(merged_in_batches(batches, {}, send=False)) == to_json(merge({}, updates))
 
     @settings(deadline=None, max_examples=200)
+    @given(st.data(), many_updates())
+    def test_two_leads_that_are_one_have_the_state_of_all_their_updates(
+        self, data: st.DataObject, updates: list[Update]
+    ) -> None:
+        distinct = list({update.event_id: update for update in updates}.values())
+        ones = data.draw(st.lists(st.booleans(), min_size=len(distinct), max_size=len(distinct)))
+        one = merge({}, [update for update, mine in zip(distinct, ones, strict=True) if mine])
+        other = merge({}, [update for update, mine in zip(distinct, ones, strict=True) if not mine])
+        assert to_json(join(one, other)) == to_json(join(other, one)) == to_json(merge({}, distinct))
+
+    @settings(deadline=None, max_examples=200)
     @given(many_updates())
     def test_repeats_in_one_call_change_nothing(self, updates: list[Update]) -> None:
         assert to_json(merge({}, updates + updates)) == to_json(merge({}, updates))
@@ -301,6 +313,16 @@ class TestLaws:
         state = confirm(state, sent)
         assert from_json(to_json(state)) == state
         assert to_json(from_json(to_json(state))) == to_json(state)
+
+
+def test_of_two_leads_that_are_one_only_what_both_agree_on_is_known_to_be_at_hubspot() -> None:
+    one = confirm(
+        merge({}, [update(1, change("city", "A"), change("plan", "P"))]), {"city": "A", "plan": "P"}
+    )
+    other = confirm(merge({}, [update(2, change("city", "B"))]), {"city": "B"})
+    state = join(one, other)
+    assert pending(state) == {"city": "B"}
+    assert state["plan"].sent == "P"
 
 
 def test_a_field_without_changes_is_blank() -> None:
