@@ -199,7 +199,7 @@ def _answer_contacts(
     elif wait is not None:
         reply = _too_many(wait)
     else:
-        response = _with_faults(portal, portal.faults.take(None), sleep, handle)
+        response = _with_faults(portal, portal.faults.take(None, _count_inputs()), sleep, handle)
         response.headers.update({} if request.path.endswith("/search") else portal.limit_headers())
         return response
     return _finish(portal, reply)
@@ -305,6 +305,12 @@ def _is_authorized(access_token: str | None) -> bool:
 def _bearer() -> str:
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     return bearer.strip() if scheme.lower() == "bearer" else ""
+
+
+def _count_inputs() -> int:
+    body = _logged_body()
+    inputs = body.get("inputs") if isinstance(body, dict) else None
+    return len(inputs) if isinstance(inputs, list) else 0
 
 
 def _is_bearer_good(portal: Portal, token: str, access_token: str | None) -> bool:

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-_NUMBERS = {"status": int, "count": int, "delay_ms": (int, float), "probability": (int, float), "seed": int}
+_NUMBERS = {
+    "status": int,
+    "count": int,
+    "delay_ms": (int, float),
+    "probability": (int, float),
+    "seed": int,
+    "min_inputs": int,
+}
 _TEXTS = ("body", "guid")
 _BOOLEANS = ("drop", "after")
 
@@ -18,8 +25,9 @@ class Fault:
     """One kind of trouble, for the next `count` requests that it fits, or for all until it is removed.
 
     With `status` it answers that, with `body` and `headers`; with `drop` it cuts the connection without
-    an answer; `delay_ms` comes first. `guid` limits it to requests about one lead, `probability` (with
-    `seed`) to a share of them. With `after` the request has its effect first: only the answer is spoilt.
+    an answer; `delay_ms` comes first. `guid` limits it to requests about one lead, `min_inputs` to batches
+    of at least so many, `probability` (with `seed`) to a share of them. With `after` the request has its
+    effect first: only the answer is spoilt.
     """
 
     status: int | None = None
@@ -30,6 +38,7 @@ class Fault:
     drop: bool = False
     after: bool = False
     guid: str | None = None
+    min_inputs: int = 0
     probability: float = 1.0
     seed: int | None = None
 
@@ -85,14 +94,14 @@ class Faults:
         with self._lock:
             return [{**asdict(active.fault), "count": active.left} for active in self._active]
 
-    def take(self, guid: str | None) -> list[Fault]:
+    def take(self, guid: str | None, inputs: int = 0) -> list[Fault]:
         """The faults that hit this request: delays, up to the first that decides the answer."""
         if not self._active:
             return []
         with self._lock:
             hit = []
             for active in list(self._active):
-                if not active.hits(guid):
+                if not active.hits(guid, inputs):
                     continue
                 hit.append(active.fault)
                 if active.left == 0:
@@ -108,7 +117,9 @@ class _Active:
     left: int | None
     chance: random.Random
 
-    def hits(self, guid: str | None) -> bool:
+    def hits(self, guid: str | None, inputs: int) -> bool:
+        if inputs < self.fault.min_inputs:
+            return False
         if self.fault.guid is not None and self.fault.guid != guid:
             return False
         if self.fault.probability < 1 and self.chance.random() >= self.fault.probability:

@@ -27,6 +27,7 @@ from integration.errors import StoreUnavailableError
 from integration.settings import RateLimit
 from integration.store.engine import Store
 from tests.acceptance.deployment import Deployment
+from tests.acceptance.portals import PORTALS, Person
 
 LEADS = 6
 EVENTS = 60
@@ -41,37 +42,57 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"delay_ms": 300, "count": 10},
     {"status": 429, "count": 2, "headers": {"Retry-After": "1"}},
     {"status": 401, "count": 1},
+    {"status": 400, "count": 2, "min_inputs": 2, "body": "no"},
 )
 
 Payload = dict[str, object]
 Kill = Callable[[], None]
 
 
+def people(round_number: int) -> list[Person]:
+    """The people of a round, which no other round has."""
+    return [Person(round_number * LEADS + number) for number in range(LEADS)]
+
+
 def make_events(round_number: int, count: int, chance: random.Random) -> list[Payload]:
-    """Random events of `LEADS` leads; several share a time, so that ties are met."""
-    return [
-        {
-            "id": f"evt_{round_number:05}_{number:05}",
-            "type": "payment",
-            "at": 1_700_000_000_000 + chance.randrange(count),
-            "guid": f"{round_number:016x}{chance.randrange(LEADS):016x}",
-            "city": f"city {chance.randrange(10**6)}" if chance.random() < 0.7 else None,
-            "phone": f"phone {chance.randrange(10**6)}",
-            "score": chance.randrange(1000),
-            "paid": chance.randrange(100),
+    """Random events of `LEADS` people; several share a time, so that ties are met.
+
+    Each says in its own way who it is about. One event per person ties all of these together.
+    """
+    events: list[Payload] = []
+    for number in range(count + LEADS):
+        person = people(round_number)[number % LEADS if number >= count else chance.randrange(LEADS)]
+        known_by: dict[str, object] = {
+            "guid": person.guid,
+            "email": person.email,
+            "customer": person.customer,
         }
-        for number in range(count)
-    ]
+        kept = list(known_by) if number >= count else chance.sample(list(known_by), chance.randrange(1, 4))
+        events.append(
+            {
+                "id": f"evt_{round_number:05}_{number:05}",
+                "type": "payment",
+                "at": 1_700_000_000_000 + chance.randrange(count),
+                "city": f"city {chance.randrange(10**6)}" if chance.random() < 0.7 else None,
+                "phone": f"phone {chance.randrange(10**6)}",
+                "score": chance.randrange(1000),
+                "paid": chance.randrange(100),
+                "about": person.number,
+                **{kind: known_by[kind] for kind in kept},
+            }
+        )
+    return events
 
 
-def expected_leads(events: list[Payload]) -> dict[str, dict[str, object]]:
-    """The leads as they must end, computed from the list of events alone."""
-    leads: dict[str, dict[str, object]] = {}
+def expected_leads(events: list[Payload]) -> dict[int, dict[str, object]]:
+    """The people as they must end, by number: computed from the list of events alone."""
+    leads: dict[int, dict[str, object]] = {}
     for event in sorted(events, key=lambda event: (event["at"], event["id"])):
-        lead = leads.setdefault(str(event["guid"]), {"closedAt": event["at"], "score": 0, "sourceId": 0})
+        blank = {"closedAt": event["at"], "city": "", "points": 0, "spent": 0}
+        lead = leads.setdefault(int(str(event["about"])), blank)
         lead["phone"] = event["phone"]
-        lead["score"] = max(int(str(lead["score"])), int(str(event["score"])))
-        lead["sourceId"] = int(str(lead["sourceId"])) + int(str(event["paid"]))
+        lead["points"] = max(int(str(lead["points"])), int(str(event["score"])))
+        lead["spent"] = int(str(lead["spent"])) + int(str(event["paid"]))
         if event["city"] is not None:
             lead["city"] = event["city"]
     return leads
@@ -107,8 +128,8 @@ class Chaos:
         """One round; returns what was done to it. Raises AssertionError when a promise was broken."""
         deployment = self.deployment
         payloads = make_events(number, events, self.chance)
-        for lead in range(LEADS):
-            deployment.seed_lead(f"{number:016x}{lead:016x}")
+        for person in people(number):
+            deployment.portal.seed(deployment.sandbox.url, person)
         sent = payloads + self.chance.sample(payloads, events // 10)
         self.chance.shuffle(sent)
         problems: list[str] = []
@@ -163,28 +184,28 @@ def states(deployment: Deployment) -> set[str]:
         store.dispose()
 
 
-def wrong_leads(deployment: Deployment, model: dict[str, dict[str, object]]) -> dict[str, object]:
-    """What differs from the model: by guid and field, what was found and what it should be."""
-    wrong: dict[str, object] = {}
-    for guid, fields in model.items():
-        lead = deployment.lead(guid)
-        found = {name: lead.get(name) for name in fields} | {"closedAt": int(str(lead.get("closedAt") or 0))}
+def wrong_leads(deployment: Deployment, model: dict[int, dict[str, object]]) -> dict[int, object]:
+    """What differs from the model: by person and field, what was found and what it should be."""
+    wrong: dict[int, object] = {}
+    for number, fields in model.items():
+        found = deployment.portal.read(deployment.sandbox.url, Person(number))
         if found != fields:
-            wrong[guid] = {
+            wrong[number] = {
                 name: (found[name], value) for name, value in fields.items() if found[name] != value
             }
     return wrong
 
 
 @contextmanager
-def sqlite_chaos(folder: Path, seed: int) -> Iterator[Chaos]:
+def sqlite_chaos(folder: Path, seed: int, api: str = "leads-v1") -> Iterator[Chaos]:
     """Chaos over a SQLite file."""
-    with Deployment(f"sqlite:///{folder}/chaos.db", folder, rate_limit=RATE_LIMIT) as deployment:
+    url = f"sqlite:///{folder}/chaos.db"
+    with Deployment(url, folder, rate_limit=RATE_LIMIT, api=api) as deployment:
         yield Chaos(deployment, process_kills(deployment), random.Random(seed))
 
 
 @contextmanager
-def postgresql_chaos(folder: Path, seed: int) -> Iterator[Chaos]:
+def postgresql_chaos(folder: Path, seed: int, api: str = "leads-v1") -> Iterator[Chaos]:
     """Chaos over a PostgreSQL server of its own, which is killed as well."""
     with get_server(folder / "postgresql") as server:
 
@@ -195,7 +216,7 @@ def postgresql_chaos(folder: Path, seed: int) -> Iterator[Chaos]:
             postmaster.wait(10)
             server.ensure_postgres_running()
 
-        with Deployment(server.get_uri(), folder, rate_limit=RATE_LIMIT) as deployment:
+        with Deployment(server.get_uri(), folder, rate_limit=RATE_LIMIT, api=api) as deployment:
             kills = process_kills(deployment) | {"postgresql": kill_server}
             yield Chaos(deployment, kills, random.Random(seed))
 
@@ -219,12 +240,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=sorted(CHAOS), default="sqlite")
+    parser.add_argument("--api", choices=sorted(PORTALS), default="leads-v1")
     parser.add_argument("--minutes", type=float, default=60, help="stop after this time")
     options = parser.parse_args()
     stop_at, completed = time.monotonic() + options.minutes * 60, 0
     with (
         tempfile.TemporaryDirectory() as folder,
-        CHAOS[options.database](Path(folder), options.seed) as chaos,
+        CHAOS[options.database](Path(folder), options.seed, options.api) as chaos,
     ):
         for number in range(options.rounds):
             if time.monotonic() > stop_at:
@@ -233,7 +255,8 @@ def main() -> None:
             completed += 1
         chaos.check_settled()
     print(
-        f"{completed} rounds on {options.database} with seed {options.seed}: nothing lost, every lead right"
+        f"{completed} rounds on {options.database} and {options.api} with seed {options.seed}:"
+        " nothing lost, every lead right"
     )
     sys.exit(completed < options.rounds)
 

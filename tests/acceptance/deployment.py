@@ -25,6 +25,7 @@ from integration.sandbox import run_sandbox
 from integration.settings import RateLimit
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
+from tests.acceptance.portals import CUSTOM_FIELDS, PORTALS
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_acceptance"
@@ -41,6 +42,8 @@ event:
   time: {from: at, as: unix_millis}
 lead:
   guid: guid
+  email: email
+  keys: {customer: customer}
 rules:
   - name: everything
     events: ["*"]
@@ -48,8 +51,8 @@ rules:
       closedAt: {from: at, as: unix_millis, write: earliest}
       city: city
       phone: phone
-      score: {from: score, as: integer, write: max}
-      sourceId: {from: paid, as: integer, write: sum}
+      points: {from: score, as: integer, write: max}
+      spent: {from: paid, as: integer, write: sum}
 """
 
 
@@ -81,14 +84,18 @@ class Deployment:
         *,
         workers: int = 2,
         rate_limit: RateLimit | None = None,
+        api: str = "leads-v1",
         **settings: str,
     ) -> None:
+        self.portal = PORTALS[api]
         self.folder = folder
         self.port = free_port()
         self.sandbox = run_sandbox(0, rate_limit, access_token=TOKEN)
         mappings = folder / "mappings" / "shop"
         mappings.mkdir(parents=True)
         (mappings / "mapping.yaml").write_text(MAPPING)
+        (mappings.parent / "fields.yaml").write_text(CUSTOM_FIELDS)
+        self.portal.prepare(self.sandbox.url)
         (folder / "metrics").mkdir()
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -96,6 +103,7 @@ class Deployment:
             "DATABASE_URL": database_url,
             "MAPPINGS_DIR": str(mappings.parent),
             "SHOP_SECRET": SECRET,
+            "HUBSPOT_API": api,
             "HUBSPOT_BASE_URL": self.sandbox.url,
             "HUBSPOT_ACCESS_TOKEN": TOKEN,
             "HUBSPOT_RATE_LIMIT": str(rate_limit or RateLimit(10_000, 1)),

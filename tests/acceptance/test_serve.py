@@ -44,7 +44,7 @@ def test_a_webhook_becomes_a_put_and_sigterm_ends_everything_well(deployment: De
     assert deployment.post(EVENT).json()["status"] == "accepted"
     deployment.wait_until(lambda: deployment.lead(GUID)["city"] == "Rome", "the PUT arrives")
     lead = deployment.lead(GUID)
-    assert (lead["closedAt"], lead["isCustomer"], lead["score"]) == (1_700_000_000_000, True, 7)
+    assert (lead["closedAt"], lead["isCustomer"], lead["points"]) == (1_700_000_000_000, True, 7)
 
     metrics = requests.get(f"{deployment.url}/metrics", timeout=10).text
     assert 'leadwire_accepted_total{source="shop"} 1.0' in metrics
