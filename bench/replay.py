@@ -1,0 +1,126 @@
+"""A replay of stored events: what it costs when nothing differs, as a preview, and when every lead differs.
+
+Events are translated and delivered first. Then (a) a replay by the same mapping, which must make no request;
+(b) `--dry-run` by a mapping that sets one more field; (c) the same without it, and its delivery. Each tells its
+progress, whose last count must be the number of events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from common import ROOT, STRIPE_SECRET, postgresql_server
+from translate import bodies, drain, fill
+
+from integration.clock import now
+from integration.pipeline.bundles import BundleTiming
+from integration.pipeline.deliver import Deliverer
+from integration.pipeline.replay import Counts, Plan, Replay
+from integration.pipeline.sources import Source, Sources
+from integration.pipeline.translate import Translator
+from integration.process import spare_the_collector
+from integration.records import Bundle, Outcome
+from integration.settings import MIB, RateLimit
+from integration.store.engine import Store
+from integration.store.history import Selection
+from integration.store.upgrade import upgrade
+
+EVERYTHING = Selection()
+BEFORE = "lastPaymentCurrency: {from: data.object.currency, clean: [upper]}"
+AFTER = f"{BEFORE}\n      industry: {{value: bench}}"
+
+
+class Counting:
+    """A destination that takes everything at once, and counts."""
+
+    name, id_kind, can_create, max_batch = "counting", "guid", False, 1
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def request_kind(self, bundle: Bundle) -> str:
+        return "read" if bundle.reads else "write"
+
+    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
+        self.requests += 1
+        return [Outcome("done", 200) for _ in bundles]
+
+
+def measure(url: str, folder: Path, events: int, leads: int) -> None:
+    mappings = folder / "mappings"
+    shutil.copytree(ROOT / "mappings", mappings)
+    sources = Sources(mappings, {"STRIPE_WEBHOOK_SECRET": STRIPE_SECRET})
+    source = sources.get("stripe")
+    assert isinstance(source, Source)
+    store = Store(url)
+    upgrade(store)
+    fill(store, source, bodies(events, leads))
+    drain(Translator(store, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB))
+    hubspot = Counting()
+    delivering = Deliverer(store, hubspot, now, RateLimit(100_000, 0.001), worker="bench", concurrency=8)
+    deliver(delivering)
+    print(
+        f"{store.url.get_backend_name()}: {events:,} events on {leads:,} leads, {hubspot.requests:,} requests"
+    )
+
+    replayed(store, sources, "the same mapping")
+    print(f"    requests: {delivered(delivering, hubspot):,}")
+    file = mappings / "stripe/mapping.yaml"
+    assert BEFORE in file.read_text()
+    file.write_text(file.read_text().replace(BEFORE, AFTER, 1))
+    sources = Sources(mappings, {"STRIPE_WEBHOOK_SECRET": STRIPE_SECRET})
+    replayed(store, sources, "one more field, --dry-run", dry_run=True)
+    replayed(store, sources, "one more field")
+    print(f"    requests: {delivered(delivering, hubspot):,}")
+    delivering.close()
+    store.dispose()
+
+
+def deliver(delivering: Deliverer) -> None:
+    while delivering.run_once():
+        pass
+
+
+def delivered(delivering: Deliverer, hubspot: Counting) -> int:
+    before = hubspot.requests
+    deliver(delivering)
+    return hubspot.requests - before
+
+
+def replayed(store: Store, sources: Sources, title: str, *, dry_run: bool = False) -> None:
+    replay = Replay(store, sources, now, max_body_bytes=MIB)
+    told: list[Counts] = []
+    work: Callable[..., Counts | Plan] = replay.plan if dry_run else replay.run
+    counting = time.perf_counter()
+    total = replay.count(EVERYTHING)
+    started = time.perf_counter()
+    counts = work(EVERYTHING, None, told.append)
+    seconds = time.perf_counter() - started
+    if isinstance(counts, Plan):
+        counts = counts.counts
+    assert counts.events == total == max(one.events for one in told)
+    print(
+        f"  {title}: {seconds:.1f} s, {total / seconds:,.0f} events/s, {counts.changed:,} changed, "
+        f"{counts.leads:,} leads; counted in {started - counting:.2f} s, progress told {len(told):,} times"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--leads", type=int, default=10_000)
+    options = parser.parse_args()
+    spare_the_collector()
+    with tempfile.TemporaryDirectory() as name:
+        measure(f"sqlite:///{name}/bench.db", Path(name), options.events, options.leads)
+    with tempfile.TemporaryDirectory() as name, postgresql_server() as url:
+        measure(url, Path(name), options.events, options.leads)
+
+
+if __name__ == "__main__":
+    main()
