@@ -1,8 +1,8 @@
 """A replay of stored events: what it costs when nothing differs, as a preview, and when every lead differs.
 
-Events are translated and delivered first. Then (a) a replay by the same mapping, which must make no request;
-(b) `--dry-run` by a mapping that sets one more field; (c) the same without it, and its delivery. Each tells its
-progress, whose last count must be the number of events.
+Events are translated and delivered first. Then (a) a replay by the same mapping must make no request;
+(b) `--dry-run` by a mapping that sets one more field; (c) the same without it, and its delivery. Each tells
+its progress, whose last count must be the number of events.
 """
 
 from __future__ import annotations

@@ -8,7 +8,16 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-BENCHMARKS = ("accept.py", "latency.py", "translate.py", "deliver.py", "flat.py")
+BENCHMARKS = (
+    "accept.py",
+    "latency.py",
+    "translate.py",
+    "deliver.py",
+    "replay.py",
+    "memory.py",
+    "flat.py",
+    "alternatives.py",
+)
 
 
 def main() -> None:

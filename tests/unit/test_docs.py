@@ -224,6 +224,12 @@ def test_glossary_words_are_in_use() -> None:
     assert not unused, f"{shown(GLOSSARY)}: nobody says {unused} any more"
 
 
+@every_page
+def test_named_tests_exist(page: Path) -> None:
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of(page)):
+        assert f"def {name}(" in text_of(ROOT / file), f"{shown(page)}: {file} has no {name}"
+
+
 # Commands, make targets, links
 
 
