@@ -39,12 +39,16 @@ class Counting:
     """A destination that takes everything at once, and counts."""
 
     name, id_kind, can_create, max_batch = "counting", "guid", False, 1
+    finds_by: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.requests = 0
 
     def request_kind(self, bundle: Bundle) -> str:
         return "read" if bundle.reads else "write"
+
+    def is_search(self, kind: str) -> bool:
+        return kind == "find"
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         self.requests += 1

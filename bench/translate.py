@@ -37,6 +37,8 @@ def bodies(count: int, leads: int) -> list[bytes]:
         payload["id"] = f"evt_{number:08}"
         payload["data"]["object"]["metadata"]["hubspot_lead_guid"] = f"{number % leads:032x}"
         payload["data"]["object"]["amount_paid"] = 1000 + number
+        payload["data"]["object"]["customer"] = f"cus_{number % leads}"
+        payload["data"]["object"]["customer_email"] = f"lead{number % leads}@example.com"
         result.append(json.dumps(payload).encode())
     return result
 

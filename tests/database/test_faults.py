@@ -8,7 +8,7 @@ import pytest
 
 from integration.pipeline import replay
 from integration.records import Bundle, Cause, Outcome
-from tests.engine import SECOND, Engine
+from tests.engine import EVERYTHING, SECOND, Engine
 
 DOWN = Outcome("again", 500, Cause("hubspot_error", "HubSpot answered 500", ""))
 SENT: list[tuple[Any, dict[str, object]]] = [
@@ -67,7 +67,7 @@ def test_a_replay_tells_its_true_count_however_many_batches_it_takes(
     for number in range(50):
         engine.post({"id": f"a{number}", "guid": f"lead {number % 5}", "city": f"city {number}"})
     engine.work()
-    assert engine.engine.count(replay.Selection()) == 50
+    assert engine.engine.count(EVERYTHING) == 50
     assert (engine.replay().events, engine.replay().changed) == (50, 0)
     assert engine.work() == []
 
