@@ -84,7 +84,8 @@ class EventContext:
     """All that a mapping may look at when it translates one event.
 
     `payload` is the event's own part of the body (one element where the mapping says `event.each`),
-    `envelope` the whole body; both decoded. `query` is the request's query string, undecoded.
+    `envelope` the whole body; both decoded. `query` is the request's query string, undecoded. `fetched` is
+    what the source's API answered to the mapping's `fetch:`, decoded; None if nothing was fetched.
     """
 
     payload: Any
@@ -92,6 +93,7 @@ class EventContext:
     headers: Mapping[str, str]
     query: str
     received_at: Micros
+    fetched: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """What a mapping makes of one event: exactly one of an update, `ignored`, or `dead`.
+    """What a mapping makes of one event: exactly one of an update, `ignored`, `dead`, or `fetch`.
 
     `identifiers` are in the mapping's order of preference; `changes` hold each field at most once
-    (a later rule of the file wins). `ignored` says why no rule applied.
+    (a later rule of the file wins). `ignored` says why no rule applied. `fetch` is the address of what has
+    to be fetched from the source's API first: path and query, below the base that the mapping names.
     """
 
     type: str | None = None
@@ -150,7 +153,13 @@ class Translation:
     changes: tuple[FieldChange, ...] = ()
     ignored: str | None = None
     dead: Cause | None = None
+    fetch: str | None = None
     steps: tuple[Step, ...] = ()
+
+    @property
+    def has_update(self) -> bool:
+        """Whether the event asks for a change of a lead."""
+        return self.dead is None and self.ignored is None and self.fetch is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,12 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise ValueError("expected true or false")
+    return text.lower() in ("true", "1")
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -177,6 +183,12 @@ class Settings:
         "like. Without it they are only logged.",
         _webhook,
         secret=True,
+    )
+    fetch_allow_private: bool = _setting(
+        "FETCH_ALLOW_PRIVATE",
+        "false",
+        "`true` lets `fetch:` call http:// and private addresses: for stand-ins in tests, nowhere else.",
+        _flag,
     )
     port: int = _setting("PORT", "8000", "The port that the web process listens on.", _whole(0))
     web_concurrency: int = _setting("WEB_CONCURRENCY", "2", "Web processes per machine.", _whole(1))

@@ -15,6 +15,7 @@ from integration.notify import AlertWebhook
 from integration.pipeline.alerts import Alerts
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
+from integration.pipeline.fetch import Fetcher
 from integration.pipeline.refold import refold_once
 from integration.pipeline.retention import Retention
 from integration.pipeline.sources import Sources
@@ -53,18 +54,24 @@ class Worker:
             store, destination, clock, settings.hubspot_rate_limit,
             worker=name, concurrency=settings.worker_concurrency,
         )  # fmt: skip
+        self._fetcher = Fetcher(
+            store, sources, clock,
+            worker=name, max_body_bytes=settings.max_body_bytes, allow_private=settings.fetch_allow_private,
+        )  # fmt: skip
         self._retention = Retention(store, clock, settings.retention_days)
         url = settings.alert_webhook_url
         self._alerts = Alerts(store, clock, AlertWebhook(url).post if url else None)
         self._stop = threading.Event()
         self._received = threading.Event()
         self._due = threading.Event()
+        self._fetchable = threading.Event()
 
     def stop(self) -> None:
         """Finish what is in hand, then return from `run`. Safe in a signal handler."""
         self._stop.set()
         self._received.set()
         self._due.set()
+        self._fetchable.set()
 
     def run(self) -> None:
         """Work until `stop` is called."""
@@ -75,6 +82,7 @@ class Worker:
             for step in (
                 self._watch,
                 self._translate,
+                self._fetch,
                 self._deliver,
                 self._keep_leases,
                 self._prune,
@@ -86,6 +94,7 @@ class Worker:
         for thread in threads:
             thread.join()
         self._deliverer.close()
+        self._fetcher.close()
         log_action(log, "worker.stopped", "Worker stopped: what was in hand is finished")
 
     def _watch(self) -> None:
@@ -109,9 +118,19 @@ class Worker:
     def _translate(self) -> None:
         if self._translator.run_once() or refold_once(self._store, self._clock):
             self._due.set()
+            self._fetchable.set()
         else:
             self._received.wait(IDLE_SECONDS)
             self._received.clear()
+
+    def _fetch(self) -> None:
+        if not self._fetcher.start(self._fetched):
+            self._fetchable.wait(IDLE_SECONDS)
+            self._fetchable.clear()
+
+    def _fetched(self) -> None:
+        self._fetchable.set()
+        self._received.set()
 
     def _deliver(self) -> None:
         free = self._capacity - self._deliverer.in_hand

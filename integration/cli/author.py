@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,15 @@ from integration.cli.output import (
 )
 from integration.cli.payloads import (
     PayloadFileError,
+    answer_from_file,
     header_option,
     read_configuration,
     request_from_file,
     usable_source,
 )
 from integration.cli.stored import cause_as_json, change_as_json
+from integration.errors import LeadwireError
+from integration.pipeline.fetch import Got, fetch_address
 from integration.pipeline.rehearse import (
     MaybeSent,
     NotSent,
@@ -41,7 +45,13 @@ from integration.pipeline.rehearse import (
     run_test,
 )
 from integration.pipeline.sources import Configuration, Source
+from integration.records import Cause
 from integration.settings import Settings
+from integration.store.inbox import Fetched
+
+
+class FetchFailedError(LeadwireError):
+    """The source's API gave no answer that can be used."""
 
 
 @click.command(name="try")
@@ -49,6 +59,14 @@ from integration.settings import Settings
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @header_option
 @click.option("--query", default="", help="The query string of the URL that the source calls.")
+@click.option(
+    "--fetched",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file with what the mapping's `fetch:` gets.",
+)
+@click.option(
+    "--fetch", is_flag=True, help="Really get it from the source's API, with the settings as they are."
+)
 @click.option("--verbose", is_flag=True, help="Show every step of the translation.")
 @json_option
 @click.pass_context
@@ -59,19 +77,29 @@ def try_(
     file: Path,
     headers: tuple[tuple[str, str], ...],
     query: str,
+    fetched: Path | None,
+    fetch: bool,
     verbose: bool,
     as_json: bool,
 ) -> None:
     """Show the updates that the payload in FILE would make. Nothing is stored or sent.
 
-    The signature does not matter here. Exit code 1 if an event would become a dead letter.
+    The signature does not matter here. Exit code 1 if an event would become a dead letter. Where the mapping
+    has a `fetch:`, the address that would be called is shown, unless --fetched or --fetch gives the answer.
     """
+    if fetch and fetched:
+        raise click.UsageError("give either --fetch or --fetched")
     settings = Settings.read()
     configuration = read_configuration(settings)
     found = usable_source(configuration, source)
     request = request_from_file(found, file, dict(headers), f"/hooks/{found.name}?{query}")
+    answer = answer_from_file(found, fetched)
+    rehearsed = partial(rehearse, configuration, found, request, max_body_bytes=settings.max_body_bytes)
     try:
-        rehearsal = rehearse(configuration, found, request, max_body_bytes=settings.max_body_bytes)
+        rehearsal = rehearsed(fetched=answer)
+        if fetch:
+            answer = _fetched(found, rehearsal, allow_private=settings.fetch_allow_private)
+            rehearsal = rehearsed(fetched=answer)
     except MalformedBody as error:
         raise PayloadFileError(f"{file}: {error.detail}") from error
     if as_json:
@@ -79,6 +107,19 @@ def try_(
     else:
         _print_rehearsal(console(), rehearsal, verbose=verbose)
     context.exit(1 if any(event.translation.dead for event in rehearsal.events) else 0)
+
+
+def _fetched(source: Source, rehearsal: Rehearsal, *, allow_private: bool) -> Fetched | None:
+    """What the source's API answers for the first event that needs it. Raises FetchFailedError."""
+    address = next((event.translation.fetch for event in rehearsal.events if event.translation.fetch), None)
+    if address is None or source.mapping.fetch is None:
+        return None
+    outcome = fetch_address(source, source.mapping.fetch, address, allow_private=allow_private)
+    if isinstance(outcome, Got):
+        return outcome.answer
+    raise FetchFailedError(
+        f"{outcome.detail}; {outcome.cure}" if isinstance(outcome, Cause) else outcome.detail
+    )
 
 
 def _rehearsal_as_json(source: Source, rehearsal: Rehearsal, *, verbose: bool) -> dict[str, Any]:
@@ -103,6 +144,7 @@ def _event_as_json(event: RehearsedEvent, *, verbose: bool) -> dict[str, Any]:
         "changes": [change_as_json(change) for change in translation.changes],
         "ignored": translation.ignored,
         "dead": cause_as_json(translation.dead),
+        "fetch": translation.fetch,
         "duplicate": event.duplicate,
     }
     if verbose:
@@ -147,6 +189,12 @@ def _print_outcome(out: Console, event: RehearsedEvent) -> None:
         _line(out, f"  cure: {translation.dead.cure}")
     elif translation.ignored is not None:
         _line(out, f"  ignored: {translation.ignored}", style="yellow")
+    elif translation.fetch is not None:
+        _line(
+            out,
+            f"  fetch: GET {translation.fetch} comes first; --fetched FILE gives its answer",
+            style="cyan",
+        )
     elif event.duplicate:
         _line(out, "  ignored: the same event stands above", style="yellow")
     else:
@@ -195,11 +243,13 @@ def _run(configuration: Configuration, source: Source, max_body_bytes: int) -> l
         headers = {name.lower(): value for name, value in case.headers.items()}
         try:
             request = request_from_file(source, case.given, headers, url)
+            answer = answer_from_file(source, case.fetched)
         except PayloadFileError as error:
             results.append(TestResult(case, str(error)))
             continue
         request = replace(request, query=case.query)
-        results.append(run_test(configuration, source, case, request, max_body_bytes=max_body_bytes))
+        result = run_test(configuration, source, case, request, max_body_bytes=max_body_bytes, fetched=answer)
+        results.append(result)
     return results
 
 

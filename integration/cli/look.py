@@ -113,6 +113,8 @@ def _state(source: Source | BrokenSource) -> str:
         return f"{source.problems[0]}{more}"
     if source.missing_secrets:
         return f"set {' or '.join(source.missing_secrets)}"
+    if source.missing_fetch_settings:
+        return f"enabled; to fetch, set {' and '.join(source.missing_fetch_settings)}"
     return "enabled"
 
 

@@ -21,6 +21,7 @@ _PREFERRED_IDENTIFIERS = ("guid", "contact_id", "email")
 _STATE_STYLES = {
     "translated": "green",
     "received": "cyan",
+    "fetching": "cyan",
     "ignored": "dim",
     "dead": "bold red",
     "rejected": "yellow",

@@ -9,11 +9,13 @@ from typing import Any
 
 import click
 
+from integration.body import MalformedBody, decode
 from integration.clock import now
 from integration.errors import LeadwireError
 from integration.pipeline.sources import BrokenSource, Configuration, Source, load_configuration
 from integration.records import RawRequest
 from integration.settings import Settings
+from integration.store.inbox import Fetched
 
 _CONTENT_TYPES = {
     ".json": "application/json",
@@ -79,6 +81,21 @@ def set_path(payload: dict[str, Any], path: str, value: object) -> None:
 def request_from_file(source: Source, file: Path, headers: Mapping[str, str], url: str) -> RawRequest:
     """The request that carries this file's bytes, unsigned. Raises PayloadFileError."""
     return unsigned_request(source.name, file, headers, url)
+
+
+def answer_from_file(source: Source, file: Path | None) -> Fetched | None:
+    """The file's bytes as the answer of the source's API; None without a file. Raises PayloadFileError."""
+    if file is None:
+        return None
+    if source.mapping.fetch is None:
+        raise PayloadFileError(f"{source.mapping.file}: has no `fetch:`, so nothing is fetched")
+    request = unsigned_request(source.name, file, {}, "")
+    answer = Fetched({"content-type": request.headers["content-type"]}, request.body)
+    try:
+        decode(answer.headers, answer.body, source.mapping.fetch.max_bytes)
+    except MalformedBody as error:
+        raise PayloadFileError(f"{file}: {error.detail}") from error
+    return answer
 
 
 def unsigned_request(name: str, file: Path, headers: Mapping[str, str], url: str) -> RawRequest:

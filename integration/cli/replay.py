@@ -76,6 +76,10 @@ class _Wish:
     "--rejected", is_flag=True,
     help="Instead: verify rejected requests again, with the secrets as they are now, as of their arrival.",
 )  # fmt: skip
+@click.option(
+    "--fetch-anew", is_flag=True,
+    help="Forget what was fetched for the events, so that the workers fetch it again.",
+)  # fmt: skip
 @json_option
 @click.pass_context
 def replay(
@@ -88,6 +92,7 @@ def replay(
     condition: str | None,
     dry_run: bool,
     rejected: bool,
+    fetch_anew: bool,
     as_json: bool,
 ) -> None:
     """Translate stored events by the mappings as they are now; send what differs.
@@ -97,6 +102,8 @@ def replay(
     """
     if rejected and (type_ or condition):
         raise click.UsageError("a rejected request has no type or payload yet: leave --type and --where out")
+    if rejected and fetch_anew:
+        raise click.UsageError("nothing was fetched for a rejected request: leave --fetch-anew out")
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must be before --until")
     where = compile_where(condition) if condition is not None else None
@@ -106,7 +113,7 @@ def replay(
     if source is not None:
         usable_source(sources.current, source)
     with opened(settings) as store:
-        engine = Replay(store, sources, now, max_body_bytes=settings.max_body_bytes)
+        engine = Replay(store, sources, now, max_body_bytes=settings.max_body_bytes, fetch_anew=fetch_anew)
         with on_termination(engine.stop):
             perform = _accept_rejected if rejected else _plan if dry_run else _run
             perform(engine, wish)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -23,6 +23,8 @@ from integration.cli.output import (
 )
 from integration.cli.stored import change_as_json, line_as_json, reading
 from integration.settings import Settings
+from integration.store import fetches
+from integration.store.fetches import FetchLine
 from integration.store.listings import (
     AttemptLine,
     EventDetails,
@@ -34,6 +36,7 @@ from integration.store.listings import (
 )
 
 _MILLISECOND = 1000
+_UNPACKED_BYTES = 10 * 1024 * 1024
 
 
 @click.command()
@@ -46,30 +49,31 @@ def show(id: str, *, as_json: bool) -> None:
     with reading(settings) as connection:
         request = find_request(connection, request_id)
         event = find_event(connection, id)
+        fetch = fetches.of_event(connection, id)
         siblings = events_of_request(connection, request_id) if event is None else []
     if request is None or (event is None and id != request_id):
         raise click.BadParameter(f"there is no event or request {id!r}; `leadwire events` lists them")
-    body = _readable_body(request, settings.max_body_bytes)
+    body = None if request.body is None else _readable(request.headers, request.body, settings.max_body_bytes)
     if as_json:
         print_json(
             {
                 "request": _request_as_json(request, body),
-                "event": _details_as_json(event) if event else None,
+                "event": _details_as_json(event, fetch) if event else None,
                 "events": [line_as_json(line) for line in siblings],
             }
         )
         return
     _print_details(console(), request, body, event, siblings)
+    if fetch:
+        _print_fetch(console(), fetch)
 
 
-def _readable_body(request: StoredRequest, limit: int) -> object:
-    """The body decoded, or as text where it cannot be; None where it is not kept."""
-    if request.body is None:
-        return None
+def _readable(headers: Mapping[str, str], body: bytes, limit: int) -> object:
+    """A body decoded, or as text where it cannot be."""
     try:
-        return decode(request.headers, request.body, limit)
+        return decode(headers, body, limit)
     except MalformedBody:
-        return request.body.decode(errors="backslashreplace")
+        return body.decode(errors="backslashreplace")
 
 
 def _request_as_json(request: StoredRequest, body: object) -> dict[str, Any]:
@@ -87,14 +91,46 @@ def _request_as_json(request: StoredRequest, body: object) -> dict[str, Any]:
     }
 
 
-def _details_as_json(event: EventDetails) -> dict[str, Any]:
+def _details_as_json(event: EventDetails, fetch: FetchLine | None) -> dict[str, Any]:
     return {
         **line_as_json(event.line),
         "mapping_version": event.mapping_version,
         "changes": [change_as_json(change) for change in event.changes],
         "lead_state": event.lead_state,
         "attempts": [attempt_as_json(attempt) for attempt in event.attempts],
+        "fetch": _fetch_as_json(fetch) if fetch else None,
     }
+
+
+def _fetch_as_json(fetch: FetchLine) -> dict[str, Any]:
+    return {
+        "address": fetch.address,
+        "fetched_at": json_time(fetch.fetched_at),
+        "answer": _answer(fetch),
+        "next_attempt": json_time(fetch.due_at),
+        "failed_attempts": fetch.attempts,
+        "detail": fetch.detail,
+    }
+
+
+def _answer(fetch: FetchLine) -> object:
+    found = fetch.answer
+    return None if found is None else _readable(found.headers, found.body, len(found.body) + _UNPACKED_BYTES)
+
+
+def _print_fetch(out: Console, fetch: FetchLine) -> None:
+    if fetch.answer is None:
+        due = f"{shown_time(fetch.due_at)} UTC" if fetch.due_at else "none"
+        facts = {
+            "next attempt": due,
+            "failed attempts": str(fetch.attempts),
+            "last failure": fetch.detail or "-",
+        }
+        print_facts(out, "What is fetched for it", facts)
+        return
+    facts = {"address": fetch.address or "-", "fetched": f"{shown_time(fetch.fetched_at)} UTC"}
+    print_facts(out, "What was fetched for it", facts)
+    out.print(plain(_body_text(_answer(fetch))), soft_wrap=True)
 
 
 def attempt_as_json(attempt: AttemptLine) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.mapping.conditions import compile_condition, path_at
+from integration.mapping.fetch import Fetch, compile_fetch
 from integration.mapping.mapping import Mapping, MappingTest, VerifySpec
 from integration.mapping.parts import EventKeys, FieldSetter, LeadKey, Part, Rule
 from integration.mapping.spots import Key, Spot
@@ -78,6 +79,7 @@ def compile_mapping(source: Source, version: str) -> Mapping | None:
     """The mapping; None if there are problems (they are in the root's list)."""
     data, root = source.data, source.root
     event, lead = _event(source), tuple(_lead(source))
+    fetch = _fetch(source)
     rules, tests = tuple(_rules(source)), tuple(_tests(source))
     if root.problems or event is None:
         return None
@@ -94,6 +96,7 @@ def compile_mapping(source: Source, version: str) -> Mapping | None:
         creates_leads=data["lead"].get("create", False),
         rules=rules,
         respond=data.get("respond"),
+        fetch=fetch,
         tests=tests,
         rules_for=_rules_for(rules),
     )
@@ -111,7 +114,14 @@ def _event(source: Source) -> EventKeys | None:
             each = path_at(node, at)
     if "type" not in parts:
         return None
-    return EventKeys(parts["type"], parts.get("id"), parts.get("time"), each, spot.place)
+    repeats = source.data["event"].get("repeats") is True
+    return EventKeys(parts["type"], parts.get("id"), parts.get("time"), each, spot.place, repeats)
+
+
+def _fetch(source: Source) -> Fetch | None:
+    spot = source.root / "fetch"
+    node = source.data.get("fetch")
+    return compile_fetch(node, spot) if isinstance(node, dict) and source.is_sound(spot) else None
 
 
 def _lead(source: Source) -> Iterator[LeadKey]:
@@ -220,13 +230,14 @@ def _rules_for(rules: tuple[Rule, ...]) -> RulesFor:
 def _tests(source: Source) -> Iterator[MappingTest]:
     spot = source.root / "tests"
     for _, test, at in source.children(source.data.get("tests"), spot):
-        file = source.folder / test["given"]
-        if not file.is_file():
-            (at / "given").report(
-                f"there is no file {test['given']}",
-                f"put it under {source.folder.name}/, or correct the name",
-            )
+        files = {key: source.folder / test[key] for key in ("given", "fetched") if key in test}
+        for key, file in files.items():
+            if not file.is_file():
+                (at / key).report(
+                    f"there is no file {test[key]}",
+                    f"put it under {source.folder.name}/, or correct the name",
+                )
         for name in test.get("expect", ()):
             _check_field(source, name, at / "expect" / name)
         headers = {name.lower(): text for name, text in test.get("headers", {}).items()}
-        yield MappingTest(**{**test, "given": file, "headers": headers, "place": at.place})
+        yield MappingTest(**{**test, **files, "headers": headers, "place": at.place})

@@ -8,9 +8,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from integration.mapping.fetch import Fetch
 from integration.mapping.parts import EventKeys, LeadKey, Rule
 from integration.mapping.paths import ExpressionError
-from integration.mapping.translation import RulesFor, event_id, event_type, occurred_at, translate
+from integration.mapping.translation import (
+    RulesFor,
+    event_id,
+    event_type,
+    occurred_at,
+    prepared,
+    translate,
+)
 from integration.records import EventContext, IncomingEvent, Micros, Translation, Wire
 
 LONGEST_KEY = 200
@@ -31,6 +39,7 @@ class MappingTest:
     """One entry under `tests:`. Exactly one of `expect`, `expect_ignored` and `expect_dead` is set.
 
     `given` is the file with the payload; `position` says which of its events; `headers` has lower-case names.
+    `fetched` is the file with what the mapping's `fetch:` gets.
     """
 
     name: str
@@ -39,6 +48,7 @@ class MappingTest:
     position: int = 0
     headers: Dict[str, str] = field(default_factory=dict)
     query: str = ""
+    fetched: Path | None = None
     lead_before: Dict[str, Wire | None] = field(default_factory=dict)
     expect: Dict[str, Wire | None] | None = None
     expect_ignored: bool = False
@@ -50,7 +60,7 @@ class Mapping:
     """A mapping file without problems. `file` is what messages call it, `version` tells contents apart.
 
     `respond` is what the source demands as answer (`status`, `body`, `content_type`), if it does;
-    `creates_leads` is `lead.create`.
+    `creates_leads` is `lead.create`. `fetch` says what is fetched before translation, if anything is.
     """
 
     source: str
@@ -63,6 +73,7 @@ class Mapping:
     creates_leads: bool
     rules: tuple[Rule, ...]
     respond: Dict[str, Any] | None
+    fetch: Fetch | None
     tests: tuple[MappingTest, ...]
     rules_for: RulesFor = field(repr=False)
 
@@ -96,6 +107,11 @@ class Mapping:
 
     def translate(self, context: EventContext, *, trace: bool = False) -> Translation:
         """What this mapping makes of an event; with each step in words if `trace`. Never raises."""
+        if self.fetch is not None:
+            ready = prepared(self.fetch, self.event, self.rules_for, context)
+            if isinstance(ready, Translation):
+                return ready
+            context = ready
         return translate(self.event, self.lead, self.rules, self.rules_for, context, trace=trace)
 
     def _elements(self, payload: Any, headers: Dict[str, str], query: str, received_at: Micros) -> list[Any]:
@@ -119,7 +135,11 @@ class Mapping:
     def _dedup_key(self, position: int, context: EventContext) -> str:
         id_ = event_id(self.event, context)
         if id_ is None:
-            return digest(context.payload)
+            id_ = digest(context.payload)
+            if not self.event.repeats:
+                return id_
+        if self.event.repeats:
+            id_ = f"{id_}@{context.received_at}"
         if self.event.each is not None and self.event.id is not None and self.event.id.value.per_request:
             id_ = f"{id_}#{position}"
         return (

@@ -22,13 +22,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class EventKeys:
-    """What stands under `event:`."""
+    """What stands under `event:`. `repeats`: the same content again is another event."""
 
     type: Part
     id: Part | None
     time: Part | None
     each: Path | None
     place: str
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,14 +76,18 @@ def _cure(error: ValidationError) -> str:
 
 
 def _found(error: ValidationError) -> str:
-    """The value in words. What stands under `verify` may be a secret pasted by mistake: only its kind."""
+    """The value in words; of what may be a secret pasted by mistake, only its kind."""
     value, path = error.instance, list(error.absolute_path)
     kind = _TYPE_WORDS[_type_of(value)].removeprefix("a ")
     if isinstance(value, dict | list) or value is None:
         return _TYPE_WORDS[_type_of(value)]
-    if path[:1] == ["verify"] and path != ["verify", "scheme"]:
+    if _may_be_secret(path):
         return kind
     return describe(value) if isinstance(value, bool) else f"{kind} {describe(value)}"
+
+
+def _may_be_secret(path: list[Key]) -> bool:
+    return (path[:1] == ["verify"] and path != ["verify", "scheme"]) or path[:2] == ["fetch", "auth"]
 
 
 def _type_of(value: object) -> str:
@@ -128,7 +132,7 @@ def _not_constant(error: ValidationError) -> Wording:
 
 
 def _bad_pattern(error: ValidationError) -> Wording:
-    shown = f"{_found(error)} " if error.absolute_path[0] != "verify" else ""
+    shown = "" if _may_be_secret(list(error.absolute_path)) else f"{_found(error)} "
     return f"{shown}{_schema_of(error)['x-message']}", _cure(error)
 
 

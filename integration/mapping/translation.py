@@ -9,6 +9,7 @@ from typing import Any
 
 from integration.errors import shorten
 from integration.mapping.conversions import BadValueError, describe
+from integration.mapping.fetch import Fetch
 from integration.mapping.parts import EventKeys, FieldSetter, LeadKey, Part, Rule
 from integration.mapping.paths import ExpressionError, Nothing
 from integration.records import Cause, EventContext, FieldChange, Identifier, Micros, Step, Translation
@@ -60,6 +61,30 @@ def translate(
     except Exception as error:  # noqa: BLE001 - one bad event never stops the rest
         result = replace(result, dead=_failed(event, error))
     return result if steps is None else replace(result, steps=tuple(steps))
+
+
+def prepared(
+    fetch: Fetch, event: EventKeys, rules_for: RulesFor, context: EventContext
+) -> EventContext | Translation:
+    """The event with what was fetched for it; or a translation that says what has to be fetched first, or why
+    it cannot be. An event that needs nothing fetched, and one that no rule is for, is given back as it is.
+    """
+    known = event_type(event, context)
+    if (event.each and context.payload is context.envelope) or (known is not None and not rules_for(known)):
+        return context
+    try:
+        if not fetch.applies_to(context):
+            return context
+        if context.fetched is not None:
+            return fetch.with_answer(context)
+        address = fetch.address(context)
+    except BadValueError as error:
+        return Translation(type=known, dead=Cause(error.code, str(error), error.cure))
+    except ExpressionError as error:
+        detail = f"{fetch.place}: fetch: {error}"
+        return Translation(type=known, dead=Cause("expression_failed", detail, _EXPRESSION_CURE))
+    step = Step(fetch.place, "fetch", f"GET {fetch.base or fetch.base_setting}{address} comes first")
+    return Translation(type=known, fetch=address, steps=(step,))
 
 
 def event_type(event: EventKeys, context: EventContext) -> str | None:

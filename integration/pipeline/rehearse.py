@@ -15,8 +15,9 @@ from integration.body import MalformedBody, decode
 from integration.lead.merge import LeadState, before, merge, pending, same
 from integration.mapping import MappingTest
 from integration.pipeline.sources import Configuration, Source
-from integration.pipeline.translate import translate_and_validate
+from integration.pipeline.translate import translate_and_validate, with_fetched
 from integration.records import Identifier, IncomingEvent, RawRequest, Translation, Update, Wire
+from integration.store.inbox import Fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class RehearsedEvent:
     @property
     def has_update(self) -> bool:
         """Whether it changes a lead."""
-        return not self.duplicate and self.translation.dead is None and self.translation.ignored is None
+        return not self.duplicate and self.translation.has_update
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +98,17 @@ def rehearse(
     max_body_bytes: int,
     lead: LeadState = MappingProxyType({}),
     position: int | None = None,
+    fetched: Fetched | None = None,
 ) -> Rehearsal:
     """Rehearse `request`, whose signature does not matter; with `position`, only that event of it.
 
+    `fetched` is what the mapping's `fetch:` gets for each of its events; without it, nothing is fetched.
     `lead` is the state before it of each lead that it is about; by default nothing is known of them.
     Raises MalformedBody if its body cannot be read.
     """
     events = tuple(
         event
-        for event in _events(configuration, source, request, max_body_bytes)
+        for event in _events(configuration, source, request, max_body_bytes, fetched)
         if position in (None, event.incoming.position)
     )
     groups = _by_lead([event for event in events if event.has_update])
@@ -119,8 +122,9 @@ def run_test(
     request: RawRequest,
     *,
     max_body_bytes: int,
+    fetched: Fetched | None = None,
 ) -> TestResult:
-    """Run one test of a mapping file; `request` carries the payload that it names."""
+    """Run one test of a mapping file; `request` carries the payload that it names, `fetched` its answer."""
     try:
         rehearsal = rehearse(
             configuration,
@@ -129,6 +133,7 @@ def run_test(
             max_body_bytes=max_body_bytes,
             lead=before(test.lead_before),
             position=test.position,
+            fetched=fetched,
         )
     except MalformedBody as error:
         return TestResult(test, f"the payload cannot be read: {error.detail}")
@@ -142,6 +147,8 @@ def run_test(
 
 
 def _outcome(event: RehearsedEvent) -> str:
+    if event.translation.fetch is not None:
+        return "nothing before something is fetched"
     if event.translation.dead:
         return f"a dead letter ({event.translation.dead.code})"
     return "no update" if event.translation.ignored is not None else "an update"
@@ -155,6 +162,8 @@ def _expected_outcome(test: MappingTest) -> str:
 
 def _in_words(event: RehearsedEvent) -> str:
     translation = event.translation
+    if translation.fetch is not None:
+        return f"{_outcome(event)}: give what {translation.fetch} answers as `fetched: examples/...`"
     if translation.dead:
         return f"{_outcome(event)}: {translation.dead.detail} {translation.dead.cure}"
     if translation.ignored is not None:
@@ -183,13 +192,18 @@ def _differences(
 
 
 def _events(
-    configuration: Configuration, source: Source, request: RawRequest, max_body_bytes: int
+    configuration: Configuration,
+    source: Source,
+    request: RawRequest,
+    max_body_bytes: int,
+    fetched: Fetched | None,
 ) -> Iterator[RehearsedEvent]:
     payload = decode(request.headers, request.body, max_body_bytes)
     headers, query, received_at = request.headers, request.query, request.received_at
     seen: set[str] = set()
     for event in source.mapping.incoming(payload, headers, query, received_at):
         context = source.mapping.context(payload, event.position, headers, query, received_at)
+        context = with_fetched(source, context, fetched)
         translation = translate_and_validate(configuration, source, context, trace=True)
         yield RehearsedEvent(event, translation, duplicate=event.dedup_key in seen)
         seen.add(event.dedup_key)

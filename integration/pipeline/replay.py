@@ -36,6 +36,7 @@ from integration.pipeline.refold import refold_once, refolded
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import (
     Translated,
+    awaited,
     contradicted,
     has_update,
     identified,
@@ -44,7 +45,7 @@ from integration.pipeline.translate import (
     translate_events,
 )
 from integration.records import Micros, RawRequest, Update
-from integration.store import history, identifiers, inbox, leads, updates
+from integration.store import fetches, history, identifiers, inbox, leads, updates
 from integration.store.engine import Store
 from integration.store.history import Selection, SettledEvent
 from integration.store.identifiers import SINGLE_KINDS, IdentifierKey
@@ -150,11 +151,21 @@ def compile_where(expression: str) -> Where:
 class Replay:
     """Replays stored events with the mappings as they are when this is made.
 
-    Events of a source without a usable mapping are left as they are.
+    Events of a source without a usable mapping are left as they are. With `fetch_anew`, what was fetched for
+    events is forgotten, and workers fetch it again; otherwise it is used as it is.
     """
 
-    def __init__(self, store: Store, sources: Sources, clock: Clock, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sources: Sources,
+        clock: Clock,
+        *,
+        max_body_bytes: int,
+        fetch_anew: bool = False,
+    ) -> None:
         self._store = store
+        self._fetch_anew = fetch_anew
         self._configuration = sources.current
         self._clock = clock
         self._max_body_bytes = max_body_bytes
@@ -239,7 +250,7 @@ class Replay:
             return error
 
     def _translated(self, items: Sequence[SettledEvent]) -> list[tuple[SettledEvent, Translated]]:
-        events = [item.event for item in items]
+        events = [replace(item.event, fetched=None) if self._fetch_anew else item.event for item in items]
         translated = translate_events(self._configuration, events, self._max_body_bytes)
         return list(zip(items, translated, strict=True))
 
@@ -362,6 +373,7 @@ def _replace_in(
     marked = leads.mark_for_refold(connection, touched)
     settled = [settled_event(change.new, change.after and change.after[0]) for change in changes]
     inbox.settle_events(connection, settled, now)
+    fetches.enqueue(connection, awaited([change.new for change in changes]), now)
     return len(changes), marked
 
 

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from integration.errors import Problem, SettingError
@@ -26,12 +26,22 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source that can be used: its mapping without problems, its scheme, and the secrets that are set."""
+    """A source that can be used: its mapping without problems, its scheme, and the secrets that are set.
+
+    `fetch_settings` are those of the settings of its `fetch:` that are set, by name.
+    """
 
     name: str
     mapping: SourceMapping
     scheme: Scheme
     secrets: tuple[Secret, ...]
+    fetch_settings: Mapping[str, Secret] = field(default_factory=dict)
+
+    @property
+    def missing_fetch_settings(self) -> tuple[str, ...]:
+        """The settings without which the mapping's `fetch:` can get nothing."""
+        wanted = self.mapping.fetch.settings if self.mapping.fetch else ()
+        return tuple(name for name in wanted if name not in self.fetch_settings)
 
     @property
     def missing_secrets(self) -> tuple[str, ...]:
@@ -137,13 +147,14 @@ def _load_source(
         mapping = load_mapping(file, shown_as, catalogue.field_problem)
         scheme = build(mapping.verify.options)
         secrets = read_secrets(mapping.verify.secrets, environ)
+        fetching = read_secrets(mapping.fetch.settings if mapping.fetch else (), environ)
     except MappingError as error:
         return BrokenSource(folder.name, error.problems)
     except (ValueError, SettingError) as error:
         return BrokenSource(folder.name, (Problem(shown_as, "verify", str(error)),))
     if mapping.source != folder.name:
         return BrokenSource(folder.name, (_misnamed(mapping.source, folder.name, shown_as),))
-    return Source(folder.name, mapping, scheme, secrets)
+    return Source(folder.name, mapping, scheme, secrets, {found.name: found for found in fetching})
 
 
 def _misnamed_folders(directory: Path) -> Iterator[Problem]:

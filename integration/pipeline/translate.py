@@ -31,9 +31,9 @@ from integration.records import (
     Translation,
     Update,
 )
-from integration.store import inbox, leads, updates
+from integration.store import fetches, inbox, leads, updates
 from integration.store.engine import Store
-from integration.store.inbox import ClaimedEvent, SettledEvent
+from integration.store.inbox import ClaimedEvent, Fetched, SettledEvent
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -121,6 +121,7 @@ class Translator:
             (item, settled_event(item, resolved.lead_ids.get(item.event.id))) for item in resolved.items
         ]
         inbox.settle_events(connection, [event for _, event in settled], now)
+        fetches.enqueue(connection, awaited(resolved.items), now)
         inbox.postpone(connection, resolved.postponed, now + POSTPONED_SECONDS * MICROS_PER_SECOND)
         announce(connection)
         return settled
@@ -154,7 +155,18 @@ def _translate(
     context = source.mapping.context(
         payload, event.position, request.headers, request.query, request.received_at
     )
-    return translate_and_validate(configuration, source, context)
+    return translate_and_validate(configuration, source, with_fetched(source, context, event.fetched))
+
+
+def with_fetched(source: Source, context: EventContext, fetched: Fetched | None) -> EventContext:
+    """The event with what was fetched for it, if anything; an answer that cannot be read is none."""
+    if fetched is None or source.mapping.fetch is None:
+        return context
+    try:
+        answer = decode(fetched.headers, fetched.body, source.mapping.fetch.max_bytes)
+    except MalformedBody:
+        return context
+    return replace(context, fetched=answer)
 
 
 def translate_and_validate(
@@ -162,7 +174,7 @@ def translate_and_validate(
 ) -> Translation:
     """What the mapping makes of one event; dead if a field of the update is not valid."""
     translation = source.mapping.translate(context, trace=trace)
-    if translation.dead is None and translation.ignored is None:
+    if translation.has_update:
         cause = configuration.catalogue.validate(translation.changes)
         if cause is not None:
             return replace(translation, dead=cause)
@@ -184,9 +196,14 @@ def _no_mapping(source: str) -> Cause:
     )
 
 
+def awaited(items: Iterable[Translated]) -> list[tuple[str, str]]:
+    """Those of these events that something has to be fetched for first: their ids and sources."""
+    return [(item.event.id, item.event.source) for item in items if item.translation.fetch is not None]
+
+
 def has_update(item: Translated) -> bool:
     """Whether the event asks for a change of a lead."""
-    return item.translation.dead is None and item.translation.ignored is None
+    return item.translation.has_update
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +272,8 @@ def settled_event(item: Translated, lead_id: str | None) -> SettledEvent:
         state, cause = "dead", translation.dead
     elif translation.ignored is not None:
         state, cause = "ignored", Cause("ignored", translation.ignored, "")
+    elif translation.fetch is not None:
+        state = "fetching"
     return SettledEvent(
         item.event.id, state, translation.type, translation.occurred_at, lead_id, cause, item.mapping_version
     )
@@ -266,6 +285,9 @@ def _report(item: Translated, event: SettledEvent) -> None:
     if event.state == "translated":
         metrics.TRANSLATED.labels(source).inc()
         log_action(log, "event.translated", "Translated", lead=event.lead_id, **facts)
+        return
+    if event.state == "fetching":
+        log_action(log, "event.fetching", "Waits for what is fetched for it", **facts)
         return
     cause = event.cause or Cause("unknown", "", "")
     if event.state == "ignored":

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, 
 
 from integration.clock import first_id_at
 from integration.records import Micros, RawRequest, Update
-from integration.store.inbox import REQUEST_COLUMNS, ClaimedEvent, claimed_event, raw_request
-from integration.store.tables import attempts, events, leads, requests, updates
+from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, claimed_event, raw_request
+from integration.store.tables import attempts, events, fetches, leads, requests, updates
 from integration.store.updates import update_of
 
 SETTLED = ("translated", "ignored", "dead")
@@ -51,10 +51,11 @@ def settled_after(
     """The next `limit` settled events of the selection, in the order of arrival."""
     query = (
         select(
-            events.c.id, events.c.position, events.c.dedup_key, events.c.request_id, events.c.state,
-            events.c.lead_id, events.c.cause, events.c.detail, *REQUEST_COLUMNS,
+            *EVENT_COLUMNS, events.c.state, events.c.lead_id, events.c.cause, events.c.detail,
+            *REQUEST_COLUMNS,
         )
         .join(requests, requests.c.id == events.c.request_id)
+        .outerjoin(fetches, fetches.c.event_id == events.c.id)
         .where(events.c.id > after_id, *_conditions(selection))
         .order_by(events.c.id)
         .limit(limit)
@@ -145,7 +146,9 @@ def lock_prunable(connection: Connection, request_ids: Sequence[str]) -> list[st
     connection.execute(
         select(leads.c.id).where(leads.c.id.in_(lead_ids)).order_by(leads.c.id).with_for_update()
     ).all()
-    unsettled = or_(events.c.state.in_(["received", "dead"]), leads.c.state != "clean", leads.c.refold == 1)
+    unsettled = or_(
+        events.c.state.in_(["received", "fetching", "dead"]), leads.c.state != "clean", leads.c.refold == 1
+    )
     busy = (
         select(events.c.request_id)
         .outerjoin_from(events, leads, leads.c.id == events.c.lead_id)
@@ -177,10 +180,11 @@ def updates_of_requests(connection: Connection, request_ids: Sequence[str]) -> d
 
 
 def delete_requests(connection: Connection, request_ids: Sequence[str]) -> None:
-    """Remove these requests and what their events asked for. The events themselves stay, so that a late
-    duplicate is known as one.
+    """Remove these requests, what their events asked for and what was fetched for them. The events themselves
+    stay, so that a late duplicate is known as one.
     """
     connection.execute(delete(updates).where(updates.c.event_id.in_(_events_of(request_ids))))
+    connection.execute(delete(fetches).where(fetches.c.event_id.in_(_events_of(request_ids))))
     connection.execute(delete(requests).where(requests.c.id.in_(request_ids)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, and_, bindparam, de
 
 from integration.clock import new_id
 from integration.records import Cause, IncomingEvent, Micros, RawRequest
-from integration.store.tables import events, requests
+from integration.store.tables import events, fetches, requests
 
 REJECTED_BODY_BYTES = 64 * 1024
 
@@ -37,8 +37,16 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """What the source's API answered for an event: `headers` tell how `body` is to be read."""
+
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedEvent:
-    """An event leased for translation, with the request that brought it."""
+    """An event leased for translation, with the request that brought it, and what was fetched for it."""
 
     id: str
     source: str
@@ -46,11 +54,12 @@ class ClaimedEvent:
     dedup_key: str
     request_id: str
     request: RawRequest
+    fetched: Fetched | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SettledEvent:
-    """How translation left an event: `state` is translated, ignored or dead."""
+    """How translation left an event: `state` is translated, ignored, dead, or fetching."""
 
     id: str
     state: str
@@ -232,8 +241,9 @@ def claim_events(
     if not ids:
         return []
     query = (
-        select(events.c.id, events.c.position, events.c.dedup_key, events.c.request_id, *REQUEST_COLUMNS)
+        select(*EVENT_COLUMNS, *REQUEST_COLUMNS)
         .join(requests, requests.c.id == events.c.request_id)
+        .outerjoin(fetches, fetches.c.event_id == events.c.id)
         .where(events.c.id.in_(ids))
         .order_by(events.c.id)
     )
@@ -241,6 +251,14 @@ def claim_events(
     return [claimed_event(row, parsed) for row in connection.execute(query)]
 
 
+EVENT_COLUMNS = (
+    events.c.id,
+    events.c.position,
+    events.c.dedup_key,
+    events.c.request_id,
+    fetches.c.answer,
+    fetches.c.headers.label("answer_headers"),
+)
 REQUEST_COLUMNS = (
     requests.c.source,
     requests.c.received_at,
@@ -253,11 +271,12 @@ REQUEST_COLUMNS = (
 
 
 def claimed_event(row: Row[*tuple[Any, ...]], parsed: dict[str, RawRequest]) -> ClaimedEvent:
-    """A row with an event and its request; `parsed` shares one record among the events of a request."""
+    """A row with EVENT_COLUMNS and REQUEST_COLUMNS; `parsed` shares one record among a request's events."""
     request = parsed.get(row.request_id)
     if request is None:
         request = parsed[row.request_id] = raw_request(row)
-    return ClaimedEvent(row.id, row.source, row.position, row.dedup_key, row.request_id, request)
+    fetched = None if row.answer is None else Fetched(json.loads(row.answer_headers), row.answer)
+    return ClaimedEvent(row.id, row.source, row.position, row.dedup_key, row.request_id, request, fetched)
 
 
 def raw_request(row: Row[*tuple[Any, ...]]) -> RawRequest:

@@ -18,9 +18,9 @@ from integration.store import updates
 from integration.store.identifiers import identifiers_of
 from integration.store.tables import attempts, events, leads, requests
 
-EventState = Literal["received", "translated", "ignored", "dead"]
+EventState = Literal["received", "fetching", "translated", "ignored", "dead"]
 ATTEMPTS_SHOWN = 50
-_SETTLED = ("translated", "ignored", "dead")
+_SETTLED = ("fetching", "translated", "ignored", "dead")
 
 
 @dataclass(frozen=True, slots=True)

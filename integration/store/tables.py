@@ -60,7 +60,7 @@ events = Table(
     Column("dedup_key", _Key, nullable=False, comment="the source's event id, or a digest of the content"),
     Column("type", Text),
     Column("occurred_at", BigInteger),
-    Column("state", Text, nullable=False, comment="received | translated | ignored | dead"),
+    Column("state", Text, nullable=False, comment="received | fetching | translated | ignored | dead"),
     Column("leased_by", Text),
     Column("leased_until", BigInteger, nullable=False, server_default="0"),
     Column("settled_at", BigInteger),
@@ -167,6 +167,24 @@ attempts = Table(
     Column("detail", Text),
 )
 Index("attempts_by_lead", attempts.c.lead_id, attempts.c.id)
+
+fetches = Table(
+    "fetches",
+    metadata,
+    Column("event_id", _Key, primary_key=True),
+    Column("source", _Key, nullable=False),
+    Column("due_at", BigInteger, comment="null: it is not waited for any more"),
+    Column("leased_by", Text),
+    Column("leased_until", BigInteger, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="failed ones"),
+    Column("failing_since", BigInteger),
+    Column("detail", Text, comment="why the last attempt failed"),
+    Column("address", Text, comment="what was fetched: path and query; no credentials"),
+    Column("headers", Text, comment="JSON object: content type and encoding of the answer"),
+    Column("answer", LargeBinary, comment="the body as it came over the wire; null until it did"),
+    Column("fetched_at", BigInteger),
+)
+_partial_index("fetches_due", fetches.c.source, fetches.c.due_at, where="due_at IS NOT NULL")
 
 # One row per request that the rate limit allows in its window. A request occupies a slot from before it is
 # sent until one window after its answer, so no sliding window can ever hold more requests than slots.

@@ -1,0 +1,321 @@
+"""Fetch: what an event is about is got from its source's API, before the event is translated.
+
+Events that wait for it are claimed source by source, and each source has threads of its own: an API that is
+slow or down holds up its own events only. An answer is kept with the event, so nothing later needs the API.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from integration import metrics
+from integration.body import MalformedBody, decode
+from integration.clock import Clock
+from integration.logs import log_action
+from integration.mapping.fetch import Fetch
+from integration.outgoing.bounded import (
+    Answer,
+    Bounds,
+    RefusedAddressError,
+    TooLargeError,
+    UnreachableError,
+    get,
+)
+from integration.pipeline.settling import retry_delay
+from integration.pipeline.sources import Source, Sources
+from integration.records import MICROS_PER_SECOND, Cause, Micros
+from integration.store import fetches
+from integration.store.engine import Store
+from integration.store.fetches import FetchJob
+from integration.store.inbox import Fetched
+from integration.store.wakeup import announce
+
+log = logging.getLogger(__name__)
+
+AT_ONCE_PER_SOURCE = 4
+THREADS = 32
+LEASE_SECONDS = 90  # three times what one request may take
+GIVE_UP_SECONDS = 3 * 24 * 3600
+LONGEST_PAUSE_SECONDS = 300
+_LATER = (401, 403, 408, 425, 429)
+_ANSWER_HEADERS = ("content-type", "content-encoding")
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """The answer is there; `address` is what was asked for, below the base."""
+
+    address: str
+    answer: Fetched
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Not now: `detail` says why, for the log and the dead letter. `retry_after` is in seconds."""
+
+    detail: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotNeeded:
+    """The mapping, as it is now, wants nothing fetched for this event, or cannot tell what."""
+
+
+FetchOutcome = Got | Again | Cause
+
+
+def fetch_now(
+    source: Source, job: FetchJob, max_body_bytes: int, *, allow_private: bool
+) -> FetchOutcome | NotNeeded:
+    """Get what the mapping says for one event. Never raises for what the API does."""
+    address = _address(source, job, max_body_bytes)
+    spec = source.mapping.fetch
+    if address is None or spec is None:
+        return NotNeeded()
+    return fetch_address(source, spec, address, allow_private=allow_private)
+
+
+def fetch_address(source: Source, spec: Fetch, address: str, *, allow_private: bool) -> FetchOutcome:
+    """Get one address of the source's API, by its mapping's `fetch:`."""
+    if source.missing_fetch_settings:
+        return Again(f"{spec.place}: fetch: set {' and '.join(source.missing_fetch_settings)}")
+    base = spec.base or source.fetch_settings[spec.base_setting].value.rstrip("/")
+    headers = {"Accept": "application/json", **spec.headers, **_credentials(source, spec)}
+    try:
+        answer = get(f"{base}{address}", headers, Bounds(spec.seconds, spec.max_bytes, allow_private))
+    except UnreachableError as error:
+        return Again(f"{spec.place}: fetch: {_host(base)}: {error}")
+    except RefusedAddressError as error:
+        cure = "correct `fetch.base`; for a stand-in in a test, set FETCH_ALLOW_PRIVATE; then retry the event"
+        return Cause("fetch_refused", f"{spec.place}: fetch: {error}", cure)
+    except TooLargeError as error:
+        return _too_large(spec, str(error))
+    except ValueError:
+        cure = "correct `fetch.base`, or the setting that it names; then retry the event"
+        return Cause("fetch_refused", f"{spec.place}: fetch: the base is no address", cure)
+    return _judged(answer, spec, _host(base), address)
+
+
+def _address(source: Source, job: FetchJob, max_body_bytes: int) -> str | None:
+    request = job.event.request
+    try:
+        payload = decode(request.headers, request.body, max_body_bytes)
+    except MalformedBody:
+        return None
+    context = source.mapping.context(
+        payload, job.event.position, request.headers, request.query, request.received_at
+    )
+    return source.mapping.translate(context).fetch
+
+
+def _credentials(source: Source, spec: Fetch) -> Mapping[str, str]:
+    if not spec.auth:
+        return {}
+    value = source.fetch_settings[spec.auth_setting].value
+    if spec.auth == "bearer":
+        return {"Authorization": f"Bearer {value}"}
+    if spec.auth == "basic":
+        return {"Authorization": f"Basic {base64.b64encode(value.encode()).decode()}"}
+    return {spec.auth: value}
+
+
+def _host(base: str) -> str:
+    return urlsplit(base).hostname or "the API"
+
+
+def _judged(answer: Answer, spec: Fetch, host: str, address: str) -> FetchOutcome:
+    said = f"{spec.place}: fetch: {host} answered {answer.status}"
+    if answer.status in _LATER or answer.status >= 500:
+        refused = f": it refuses the credentials in {spec.auth_setting}" if spec.auth_setting else ""
+        return Again(said + (refused if answer.status in (401, 403) else ""), _retry_after(answer))
+    if not 200 <= answer.status < 300:
+        why = " (redirects are not followed)" if 300 <= answer.status < 400 else ""
+        cure = "see whether the object is there and `fetch.path` is right; then retry the event"
+        return Cause("fetch_refused", f"{said}{why}", cure)
+    kept = {name: answer.headers[name] for name in _ANSWER_HEADERS if name in answer.headers}
+    try:
+        decode(kept, answer.body, spec.max_bytes)
+    except MalformedBody as error:
+        if error.status == 413:
+            return _too_large(spec, error.detail)
+        return Again(f"{said}, which cannot be read: {error.detail}")
+    return Got(address, Fetched(kept, answer.body))
+
+
+def _too_large(spec: Fetch, detail: str) -> Cause:
+    cure = "allow more by `fetch.max_bytes`, then retry the event"
+    return Cause("fetch_refused", f"{spec.place}: fetch: {detail}", cure)
+
+
+def _retry_after(answer: Answer) -> float | None:
+    text = answer.headers.get("retry-after", "")
+    return float(min(int(text), 24 * 3600)) if text.isascii() and text.isdigit() and len(text) < 9 else None
+
+
+class Fetcher:
+    """Fetches what events wait for. Any number of them may run at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Sources,
+        clock: Clock,
+        *,
+        worker: str,
+        max_body_bytes: int,
+        allow_private: bool = False,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._clock = clock
+        self._worker = worker
+        self._max_body_bytes = max_body_bytes
+        self._allow_private = allow_private
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
+        self._lock = threading.Lock()
+        self._in_hand: Counter[str] = Counter()
+        self._pauses: dict[str, tuple[Micros, int]] = {}
+
+    def close(self) -> None:
+        """Wait for what is on its way."""
+        self._threads.shutdown(wait=True)
+
+    def run_once(self) -> int:
+        """Fetch what is due and wait for it; returns how many events that were."""
+        started = self.start(lambda: None)
+        wait(started)
+        for future in started:
+            future.result()
+        return len(started)
+
+    def start(self, done: Callable[[], None]) -> list[Future[None]]:
+        """Begin to fetch what is due and there is room for; `done` is called after each."""
+        started = []
+        for source in self._ready_sources():
+            for job in self._claim(source):
+                with self._lock:
+                    self._in_hand[source] += 1
+                future = self._threads.submit(self._run, job)
+                future.add_done_callback(lambda _, source=source: self._finished(source, done))  # type: ignore[misc]
+                started.append(future)
+        return started
+
+    def _ready_sources(self) -> list[str]:
+        now = self._clock()
+        with self._store.read() as connection:
+            return [
+                source
+                for source in fetches.waiting_sources(connection)
+                if self._room(source, now) and fetches.any_due(connection, source, now)
+            ]
+
+    def _room(self, source: str, now: Micros) -> int:
+        """How many more may be fetched from this source at once; after a failure, one at a time shows."""
+        with self._lock:
+            until, failures = self._pauses.get(source, (0, 0))
+            most = AT_ONCE_PER_SOURCE if failures == 0 else 1
+            return 0 if now < until else max(most - self._in_hand[source], 0)
+
+    def _claim(self, source: str) -> list[FetchJob]:
+        now = self._clock()
+        until = now + LEASE_SECONDS * MICROS_PER_SECOND
+        with self._store.write() as connection:
+            return fetches.claim(
+                connection, self._worker, source, now=now, until=until, limit=self._room(source, now)
+            )
+
+    def _finished(self, source: str, done: Callable[[], None]) -> None:
+        with self._lock:
+            self._in_hand[source] -= 1
+        done()
+
+    def _run(self, job: FetchJob) -> None:
+        try:
+            source = self._sources.current.sources.get(job.event.source)
+            outcome: FetchOutcome | NotNeeded = NotNeeded()
+            if isinstance(source, Source):
+                outcome = fetch_now(source, job, self._max_body_bytes, allow_private=self._allow_private)
+            self._note(job.event.source, outcome)
+            self._settle(job, outcome)
+        except Exception:
+            # Its lease runs out, and it is tried again.
+            log.exception("A fetch failed", extra={"leadwire_fields": {"action": "worker.error"}})
+
+    def _note(self, source: str, outcome: FetchOutcome | NotNeeded) -> None:
+        """A source whose API does not work is left alone for a while, longer each time."""
+        with self._lock:
+            if isinstance(outcome, Again):
+                failures = self._pauses.get(source, (0, 0))[1]
+                delay = retry_delay(failures, outcome.retry_after, random.random())  # noqa: S311 - no secret
+                delay = min(delay, LONGEST_PAUSE_SECONDS * MICROS_PER_SECOND)
+                self._pauses[source] = self._clock() + delay, failures + 1
+            else:
+                self._pauses.pop(source, None)
+
+    def _settle(self, job: FetchJob, outcome: FetchOutcome | NotNeeded) -> None:
+        now = self._clock()
+        if isinstance(outcome, Again):
+            self._try_later(job, outcome, now)
+        elif isinstance(outcome, Cause):
+            self._give_up(job, outcome, now)
+        elif isinstance(outcome, Got):
+            with self._store.write() as connection:
+                kept = fetches.keep(
+                    connection, self._worker, job.event.id, outcome.address, outcome.answer, now=now
+                )
+                announce(connection)
+            if kept:
+                log_action(log, "event.fetched", "Fetched", **_facts(job))
+        else:
+            with self._store.write() as connection:
+                fetches.give_back(connection, self._worker, job.event.id)
+                announce(connection)
+
+    def _try_later(self, job: FetchJob, outcome: Again, now: Micros) -> None:
+        failing_since = now if job.failing_since is None else job.failing_since
+        if now - failing_since > GIVE_UP_SECONDS * MICROS_PER_SECOND:
+            self._give_up(job, _gave_up(outcome), now)
+            return
+        delay = retry_delay(job.attempts, outcome.retry_after, random.random())  # noqa: S311 - no secret
+        with self._store.write() as connection:
+            fetches.retry(connection, self._worker, job, now + delay, outcome.detail, now=now)
+        log_action(
+            log, "fetch.retry", outcome.detail, logging.WARNING, **_facts(job),
+            attempts=job.attempts + 1, seconds=delay / MICROS_PER_SECOND,
+        )  # fmt: skip
+
+    def _give_up(self, job: FetchJob, cause: Cause, now: Micros) -> None:
+        with self._store.write() as connection:
+            given_up = fetches.give_up(connection, self._worker, job.event.id, cause, now=now)
+        if given_up:
+            metrics.DEAD.labels(cause.code).inc()
+            log_action(
+                log,
+                "event.dead",
+                cause.detail,
+                logging.ERROR,
+                cause=cause.code,
+                cure=cause.cure,
+                **_facts(job),
+            )
+
+
+def _gave_up(last: Again) -> Cause:
+    return Cause(
+        "fetch_gave_up",
+        f"Nothing could be fetched for this event in {GIVE_UP_SECONDS // 86400} days. Last: {last.detail}",
+        "When the source's API works again, run `leadwire dead retry --cause fetch_gave_up`.",
+    )
+
+
+def _facts(job: FetchJob) -> dict[str, object]:
+    return {"id": job.event.request_id, "source": job.event.source, "event": job.event.id}

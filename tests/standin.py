@@ -1,0 +1,56 @@
+"""A stand-in for the API of a source: one HTTP server on this machine that answers as a test says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class StandIn:
+    """What it answers (`status`, `headers`, `body`), and what it was asked."""
+
+    url: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    body: bytes = b"{}"
+    before_answer: Callable[[], None] = lambda: None
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.asked]
+
+
+@contextmanager
+def standing_in() -> Iterator[StandIn]:
+    """A stand-in that listens until the block ends."""
+    api = StandIn()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            api.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            api.before_answer()
+            self.send_response(api.status)
+            for name, value in {"Content-Length": str(len(api.body)), **api.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(api.body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
