@@ -50,6 +50,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "file": (),
     "event": ("properties", "event"),
     "event.time": ("properties", "event", "properties", "time"),
+    "fetch": ("properties", "fetch"),
     "lead": ("properties", "lead"),
     "rule": ("properties", "rules", "items"),
     "respond": ("properties", "respond"),

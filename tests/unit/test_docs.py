@@ -393,6 +393,7 @@ def test_the_file_with_every_key_has_every_key() -> None:
     parts: dict[str, Any] = {
         "file": document,
         "event": document["event"],
+        "fetch": document["fetch"],
         "lead": document["lead"],
         "rule": document["rules"][0],
         "respond": document["respond"],
