@@ -361,12 +361,19 @@ def _source_row(folder: Path) -> tuple[str, ...]:
         f"[{title}](../mappings/{folder.name}/README.md)",
         f"`{folder.name}`",
         f"`{verify['scheme']}`",
-        f"`{verify['secrets'][0]}`",
+        ", ".join(f"`{name}`" for name in (verify["secrets"][0], *_fetch_settings(mapping.get("fetch", {})))),
         facts["order"].partition(":")[0],
         facts["answer"],
         facts["retries"],
         facts["event id"],
     )
+
+
+def _fetch_settings(fetch: Mapping[str, Any]) -> Iterator[str]:
+    auth, base = fetch.get("auth", {}), fetch.get("base")
+    yield from (auth[key] for key in ("bearer", "basic", "setting") if key in auth)
+    if isinstance(base, Mapping):
+        yield base["setting"]
 
 
 def _without_sources(fact: str) -> str:

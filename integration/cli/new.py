@@ -122,11 +122,8 @@ def _shown(guess: Guess | None) -> str:
 
 def _steps(made: NewSource, folder: Path, source: Source) -> list[str]:
     secret = source.mapping.verify.secrets[0]
-    example = (
-        folder / made.example
-        if made.example
-        else next((folder / path for path in sorted(made.files) if path.startswith("examples/")), None)
-    )
+    tests = source.mapping.tests
+    example = tests[0].given if tests else None
     read = (
         f'Read {folder}/mapping.yaml: check what is marked "guess", and write how the sender signs.'
         if made.guesses

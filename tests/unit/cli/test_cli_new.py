@@ -137,6 +137,14 @@ class TestLike:
             "  3. Set SHOP2_TOKEN, and give the sender the address https://YOUR-HOST/hooks/shop2.",
         ]
 
+    def test_a_copy_fetches_with_settings_of_its_own(self, shop: Path, run: Run) -> None:
+        fetch = (
+            "fetch: {base: https://x.example, path: '/{id}', auth: {bearer: SHOP_API_KEY}, when: {id: no}}"
+        )
+        change(shop / "mapping.yaml", "lead:\n", f"{fetch}\nlead:\n")
+        assert run("new", "shop-eu", "--like", "shop").exit_code == 0
+        assert "auth: {bearer: SHOP_EU_API_KEY}" in Path("mappings/shop-eu/mapping.yaml").read_text()
+
     def test_a_source_with_problems_is_not_copied(self, shop: Path, run: Run) -> None:
         change(shop / "mapping.yaml", "city: city", "cty: city")
         result = run("new", "shop2", "--like", "shop")
