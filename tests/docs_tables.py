@@ -164,7 +164,7 @@ def metric_names() -> dict[str, tuple[str, str, str]]:
 
 
 def _gauges() -> dict[str, tuple[str, str, str]]:
-    labels = {"leadwire_dead_letters": "kind, cause"}
+    labels = {"leadwire_dead_letters": "kind, cause", "leadwire_events_fetching": "source"}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/docs.db")
         upgrade(store)

@@ -58,6 +58,7 @@ def _as_json(found: Status, limit: RateLimit) -> dict[str, Any]:
     return {
         "at": json_time(found.at),
         "events": {"waiting": backlog.events_received, "oldest_since": json_time(found.oldest_event_at)},
+        "fetching": backlog.events_fetching,
         "leads": {
             "waiting": backlog.leads_waiting,
             "in_flight": backlog.leads_leased,
@@ -95,9 +96,15 @@ def _lines(found: Status, limit: RateLimit) -> dict[str, str]:
 
 
 def _events(found: Status) -> str:
-    if not found.backlog.events_received:
-        return "none waits for translation"
-    return f"{found.backlog.events_received:,} wait for translation{_oldest(found, found.oldest_event_at)}"
+    backlog = found.backlog
+    apis = "".join(
+        f"; {counted(count, 'event')} of {source} for its API"
+        for source, count in backlog.events_fetching.items()
+    )
+    if not backlog.events_received:
+        return f"none waits for translation{apis}"
+    waiting = f"{backlog.events_received:,} wait for translation"
+    return f"{waiting}{_oldest(found, found.oldest_event_at)}{apis}"
 
 
 def _leads(found: Status) -> str:

@@ -9,16 +9,17 @@ from sqlalchemy import Connection, func, select
 
 from integration.records import Micros
 from integration.store.engine import Store
-from integration.store.tables import events, leads
+from integration.store.tables import events, fetches, leads
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Untranslated events, leads with unsent changes (`leads_leased` of them on their way), dead letters by
-    cause, and the oldest unsent change.
+    """Untranslated events, those that wait for what is fetched for them (by source), leads with unsent
+    changes (`leads_leased` of them on their way), dead letters by cause, and the oldest unsent change.
     """
 
     events_received: int
+    events_fetching: dict[str, int]
     leads_waiting: int
     leads_leased: int
     dead_events: dict[str, int]
@@ -37,6 +38,9 @@ def read_backlog(connection: Connection) -> Backlog:
         select(events.c.cause, func.count()).where(events.c.state == "dead").group_by(events.c.cause)
     )
     dead_leads = select(leads.c.cause, func.count()).where(leads.c.state == "dead").group_by(leads.c.cause)
+    fetching = (
+        select(fetches.c.source, func.count()).where(fetches.c.due_at.is_not(None)).group_by(fetches.c.source)
+    )
     oldest = (
         select(leads.c.waiting_since)
         .where(leads.c.waiting_since.is_not(None), leads.c.state.in_(["due", "leased"]))
@@ -45,6 +49,7 @@ def read_backlog(connection: Connection) -> Backlog:
     )
     return Backlog(
         events_received=connection.execute(received).scalar_one(),
+        events_fetching=dict(connection.execute(fetching).all()),
         leads_waiting=due + leased,
         leads_leased=leased,
         dead_events=dict(connection.execute(dead_events).all()),
@@ -61,6 +66,14 @@ def backlog_metrics(store: Store) -> bytes:
     Gauge("leadwire_events_received", "Events waiting for translation.", registry=registry).set(
         backlog.events_received
     )
+    fetching = Gauge(
+        "leadwire_events_fetching",
+        "Events that wait for what is fetched for them.",
+        ["source"],
+        registry=registry,
+    )
+    for source, count in backlog.events_fetching.items():
+        fetching.labels(source).set(count)
     Gauge("leadwire_leads_waiting", "Leads with unsent changes.", registry=registry).set(
         backlog.leads_waiting
     )

@@ -15,6 +15,7 @@ from integration.pipeline.fetch import GIVE_UP_SECONDS, Fetcher
 from integration.pipeline.replay import Replay
 from integration.pipeline.retry import Letters, retry_dead
 from integration.store import fetches
+from integration.store.backlog import backlog_metrics, read_backlog
 from integration.store.engine import Store
 from integration.store.listings import EventLine, list_events
 from tests.engine import DAY, EVERYTHING, MIB, SECOND, Engine, running
@@ -126,6 +127,18 @@ def test_received_fetching_received_translated(shop: Shop) -> None:
     assert headers["authorization"] == f"Bearer {KEY}"
     assert headers["accept"] == "application/json"
     assert shop.fetcher().run_once() == 0
+
+
+def test_what_waits_is_counted_by_source(shop: Shop) -> None:
+    for number in range(3):
+        shop.engine.post({"id": f"e{number}", "payment": "tr_1"})
+    shop.engine.translate()
+    with shop.engine.store.read() as connection:
+        assert read_backlog(connection).events_fetching == {"shop": 3}
+    assert 'leadwire_events_fetching{source="shop"} 3.0' in backlog_metrics(shop.engine.store).decode()
+    shop.fetcher().run_once()
+    with shop.engine.store.read() as connection:
+        assert read_backlog(connection).events_fetching == {}
 
 
 def test_an_event_that_needs_nothing_is_not_fetched_for(shop: Shop) -> None:

@@ -143,6 +143,7 @@ def test_show_tells_how_far_the_fetch_is(fetching: Path, api: StandIn, shop_stor
     translate(shop_store, fetching)
     (line,) = json.loads(run("events", "--state", "fetching", "--json").output)["events"]
     assert line["id"] == f"{id}-0"
+    assert "none waits for translation; 1 event of shop for its API" in run("status").output
     waiting = lines(run("events", "show", f"{id}-0").output)
     assert api.asked == []
     assert waiting[-4] == "What is fetched for it"
