@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -27,8 +29,8 @@ class StandIn:
 
 
 @contextmanager
-def standing_in() -> Iterator[StandIn]:
-    """A stand-in that listens until the block ends."""
+def standing_in(certificate: Path | None = None) -> Iterator[StandIn]:
+    """A stand-in that listens until the block ends; with a certificate (and its key), by TLS as localhost."""
     api = StandIn()
 
     class Handler(BaseHTTPRequestHandler):
@@ -46,6 +48,12 @@ def standing_in() -> Iterator[StandIn]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        # The handshake is made by the thread of its connection: one that fails must not stop the others.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        api.url = f"https://localhost:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

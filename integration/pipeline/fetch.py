@@ -86,8 +86,8 @@ def fetch_now(
 
 def fetch_address(source: Source, spec: Fetch, address: str, *, allow_private: bool) -> FetchOutcome:
     """Get one address of the source's API, by its mapping's `fetch:`."""
-    if source.missing_fetch_settings:
-        return Again(f"{spec.place}: fetch: set {' and '.join(source.missing_fetch_settings)}")
+    if unset := _setting_problem(source, spec):
+        return Again(f"{spec.place}: fetch: {unset}")
     base = spec.base or source.fetch_settings[spec.base_setting].value.rstrip("/")
     headers = {"Accept": "application/json", **spec.headers, **_credentials(source, spec)}
     try:
@@ -126,6 +126,16 @@ def _credentials(source: Source, spec: Fetch) -> Mapping[str, str]:
     if spec.auth == "basic":
         return {"Authorization": f"Basic {base64.b64encode(value.encode()).decode()}"}
     return {spec.auth: value}
+
+
+def _setting_problem(source: Source, spec: Fetch) -> str:
+    """What is wrong with the settings that the mapping names; "" if nothing is. Never shows a value."""
+    if source.missing_fetch_settings:
+        return f"set {' and '.join(source.missing_fetch_settings)}"
+    value = source.fetch_settings[spec.auth_setting].value if spec.auth else ""
+    if value.isascii() and value.isprintable():
+        return ""
+    return f"{spec.auth_setting} has characters that no credentials have"
 
 
 def _host(base: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import threading
@@ -289,6 +290,32 @@ def test_a_missing_setting_is_said_and_waited_for(shop: Shop) -> None:
     shop.engine.environ["SHOP_API_KEY"] = KEY
     shop.engine.now += SECOND
     shop.work()
+    assert shop.states == ["translated"]
+
+
+def test_credentials_that_cannot_be_any_are_said_by_their_setting(shop: Shop) -> None:
+    shop.engine.environ["SHOP_API_KEY"] = "kéy\nX: y"
+    shop.engine.post({"id": "e1", "payment": "tr_1"})
+    shop.work()
+    assert (shop.states, shop.api.asked) == (["fetching"], [])
+    assert str(shop.fetch_line().detail).endswith(
+        "fetch: SHOP_API_KEY has characters that no credentials have"
+    )
+
+
+@pytest.mark.parametrize(
+    ("auth", "header", "value"),
+    [
+        ("{bearer: SHOP_API_KEY}", "authorization", f"Bearer {KEY}"),
+        ("{basic: SHOP_API_KEY}", "authorization", f"Basic {base64.b64encode(KEY.encode()).decode()}"),
+        ("{header: X-Api-Key, setting: SHOP_API_KEY}", "x-api-key", KEY),
+    ],
+)
+def test_ways_to_give_credentials(shop: Shop, auth: str, header: str, value: str) -> None:
+    shop.engine.change_mapping("{bearer: SHOP_API_KEY}", auth)
+    shop.engine.post({"id": "e1", "payment": "tr_1"})
+    shop.work()
+    assert shop.api.asked[0][1][header] == value
     assert shop.states == ["translated"]
 
 

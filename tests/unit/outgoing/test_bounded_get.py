@@ -7,8 +7,14 @@ import gzip
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from integration.outgoing.bounded import (
     Bounds,
@@ -130,6 +136,47 @@ def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", unknown)
     with pytest.raises(UnreachableError, match=r"^its name was not found$"):
         get("https://api.example.com/", {}, Bounds(5, 1000))
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A file with a certificate for localhost that nobody signed, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    start = datetime.now(UTC) - timedelta(days=1)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "certificate.pem"
+    no_password = serialization.NoEncryption()
+    file.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no_password)
+    )
+    return file
+
+
+def test_a_certificate_that_nobody_trusts(certificate: Path) -> None:
+    with (
+        standing_in(certificate) as api,
+        pytest.raises(UnreachableError, match=r"^its certificate is not trusted$"),
+    ):
+        get(api.url, {"Authorization": "Bearer k"}, HERE)
+    assert api.asked == []
+
+
+def test_https_with_a_trusted_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate))
+    with standing_in(certificate) as api:
+        assert get(f"{api.url}/x", {}, HERE).status == 200
+        assert api.paths == ["/x"]
+        with pytest.raises(UnreachableError, match=r"^its certificate is not trusted$"):
+            get(api.url.replace("localhost", "127.0.0.1"), {}, HERE)
 
 
 @pytest.mark.parametrize("drip", [b"", b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nx"])
