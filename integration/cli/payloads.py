@@ -20,6 +20,7 @@ from integration.store.inbox import Fetched
 _CONTENT_TYPES = {
     ".json": "application/json",
     ".form": "application/x-www-form-urlencoded",
+    ".xml": "text/xml",
 }
 
 

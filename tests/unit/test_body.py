@@ -59,7 +59,7 @@ class TestContentType:
     def test_without_a_content_type_it_is_json(self) -> None:
         assert decode({}, b"[1]", LIMIT) == [1]
 
-    @pytest.mark.parametrize("content_type", ["text/xml", "multipart/form-data; boundary=x", "json"])
+    @pytest.mark.parametrize("content_type", ["text/html", "multipart/form-data; boundary=x", "json"])
     def test_anything_else(self, content_type: str) -> None:
         kind = content_type.partition(";")[0]
 
@@ -67,8 +67,8 @@ class TestContentType:
             415,
             "unsupported_content_type",
             (
-                f"The content type '{kind}' cannot be read: send application/json or"
-                " application/x-www-form-urlencoded."
+                f"The content type '{kind}' cannot be read: send application/json,"
+                " application/x-www-form-urlencoded or application/xml."
             ),
         )
 
@@ -85,7 +85,9 @@ class TestJson:
     @pytest.mark.parametrize("body", [b"", b" \r\n\t", b"\xef\xbb\xbf"])
     @pytest.mark.parametrize("headers", [JSON, FORM])
     def test_nothing(self, body: bytes, headers: dict[str, str]) -> None:
-        assert malformed(body, headers) == "The body is empty: a JSON object or form fields are expected."
+        assert (
+            malformed(body, headers) == "The body is empty: a JSON object, form fields or XML are expected."
+        )
 
     @pytest.mark.parametrize(
         ("body", "kind"),

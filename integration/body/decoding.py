@@ -1,4 +1,4 @@
-"""From the bytes of a request to its payload: JSON or a form, perhaps compressed. Pure, and strict.
+"""From the bytes of a request to its payload: JSON, a form or XML, perhaps compressed. Pure, and strict.
 
 A UTF-8 byte order mark is tolerated. NUL characters inside texts are let through: the store keeps the
 raw bytes, and the fields that a text may end in are checked on their own.
@@ -12,55 +12,53 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from integration.errors import LeadwireError, shorten
+from integration.body.refusal import MalformedBody, refuse
+from integration.body.xml import parse_xml
+from integration.errors import shorten
 
 MAX_DEPTH = 200
 MAX_FORM_DEPTH = 20
 MAX_FORM_FIELDS = 10_000
 _JSON_TYPES = frozenset({"", "application/json", "text/json"})
+_XML_TYPES = frozenset({"application/xml", "text/xml"})
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _PLAIN = frozenset({"", "identity"})
 _BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 
 
-class MalformedBody(LeadwireError):  # noqa: N818 - says what is wrong, as the problem's title does
-    """A body that cannot be read: the HTTP status (400, 413 or 415), a stable code, and what is wrong."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.detail = detail
-
-
 def decode(request_headers: Mapping[str, str], body: bytes, limit: int) -> Any:
-    """The payload of a request: an object or an array (JSON), or an object (form).
+    """The payload of a request: an object or an array (JSON), or an object (form, XML).
 
     `request_headers` has lower-case names; without a content type the body is read as JSON. `limit` is
     the largest size in bytes, also after decompression. Raises MalformedBody for anything else.
     """
     kind = request_headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_form = kind == _FORM_TYPE
-    if not is_form and kind not in _JSON_TYPES and not kind.endswith("+json"):
-        raise MalformedBody(
-            415,
-            "unsupported_content_type",
-            f"The content type {shorten(kind)} cannot be read: send application/json or {_FORM_TYPE}.",
-        )
+    parse = _parser(kind)
     plain = _decompressed(request_headers.get("content-encoding", "").strip().lower(), body, limit)
-    text = _text(plain)
-    return _parse_form(text) if is_form else _parse_json(text)
+    return parse(_text(plain))
 
 
-def _refuse(detail: str) -> NoReturn:
-    raise MalformedBody(400, "malformed_body", detail)
+def _parser(kind: str) -> Callable[[str], Any]:
+    if kind == _FORM_TYPE:
+        return _parse_form
+    if kind in _JSON_TYPES or kind.endswith("+json"):
+        return _parse_json
+    if kind in _XML_TYPES or kind.endswith("+xml"):
+        return partial(parse_xml, max_depth=MAX_DEPTH)
+    raise MalformedBody(
+        415,
+        "unsupported_content_type",
+        f"The content type {shorten(kind)} cannot be read: send application/json, {_FORM_TYPE} or"
+        " application/xml.",
+    )
 
 
 def _decompressed(encoding: str, body: bytes, limit: int) -> bytes:
@@ -88,9 +86,9 @@ def _gunzip(body: bytes, limit: int) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
             return stream.read(limit + 1)
     except EOFError:
-        _refuse("The body is not whole: its gzip data ends too early.")
+        refuse("The body is not whole: its gzip data ends too early.")
     except (OSError, zlib.error):
-        _refuse("The body is not the gzip data that its Content-Encoding promises.")
+        refuse("The body is not the gzip data that its Content-Encoding promises.")
 
 
 def _inflate(body: bytes, limit: int) -> bytes:
@@ -100,11 +98,11 @@ def _inflate(body: bytes, limit: int) -> bytes:
     try:
         plain = stream.decompress(body, limit + 1)
     except zlib.error:
-        _refuse("The body is not the deflate data that its Content-Encoding promises.")
+        refuse("The body is not the deflate data that its Content-Encoding promises.")
     if len(plain) <= limit and not stream.eof:
-        _refuse("The body is not whole: its deflate data ends too early.")
+        refuse("The body is not whole: its deflate data ends too early.")
     if stream.unused_data:
-        _refuse("The body is not the deflate data that its Content-Encoding promises.")
+        refuse("The body is not the deflate data that its Content-Encoding promises.")
     return plain
 
 
@@ -112,16 +110,16 @@ def _text(body: bytes) -> str:
     try:
         text = str(body, "utf-8")
     except UnicodeDecodeError as error:
-        _refuse(f"The body is not UTF-8: byte 0x{body[error.start]:02x} at position {error.start}.")
+        refuse(f"The body is not UTF-8: byte 0x{body[error.start]:02x} at position {error.start}.")
     text = text.removeprefix("\ufeff")
     if not text or text.isspace():
-        _refuse("The body is empty: a JSON object or form fields are expected.")
+        refuse("The body is empty: a JSON object, form fields or XML are expected.")
     return text
 
 
 def _parse_form(text: str) -> dict[str, Any]:
     if text.lstrip()[0] in "{[":
-        _refuse(f"The body looks like JSON, but its content type is {_FORM_TYPE}: send application/json.")
+        refuse(f"The body looks like JSON, but its content type is {_FORM_TYPE}: send application/json.")
     root = _Node()
     for name, value in _fields(text):
         path = _path(name)
@@ -147,9 +145,9 @@ def _fields(text: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
     except UnicodeDecodeError:
-        _refuse("The body is a form whose percent-encoded bytes are not UTF-8.")
+        refuse("The body is a form whose percent-encoded bytes are not UTF-8.")
     except ValueError:
-        _refuse(f"The body is a form of more than {MAX_FORM_FIELDS} fields.")
+        refuse(f"The body is a form of more than {MAX_FORM_FIELDS} fields.")
 
 
 def _path(name: str) -> list[str]:
@@ -157,7 +155,7 @@ def _path(name: str) -> list[str]:
     match = _BRACKETED.fullmatch(name)
     path = [match[1], *_BRACKET.findall(match[2])] if match else [name]
     if len(path) > MAX_FORM_DEPTH:
-        _refuse(f"The body is a form that is nested deeper than {MAX_FORM_DEPTH} levels.")
+        refuse(f"The body is a form that is nested deeper than {MAX_FORM_DEPTH} levels.")
     return path
 
 
@@ -191,22 +189,22 @@ def _value(node: _Node) -> Any:
 
 
 def _refuse_both(name: str) -> NoReturn:
-    _refuse(f"The body is a form that gives {shorten(name)} both as a text and as a group of fields.")
+    refuse(f"The body is a form that gives {shorten(name)} both as a text and as a group of fields.")
 
 
 def _parse_json(text: str) -> Any:
     try:
         payload = _JSON.decode(text)
     except JSONDecodeError as error:
-        _refuse(f"The body is not JSON: {error.msg} at line {error.lineno} column {error.colno}.")
+        refuse(f"The body is not JSON: {error.msg} at line {error.lineno} column {error.colno}.")
     except RecursionError:
-        _refuse(_TOO_DEEP)
+        refuse(_TOO_DEEP)
     except ValueError:  # int() refuses longer texts, as their conversion takes quadratic time
-        _refuse("The body holds a whole number of thousands of digits.")
+        refuse("The body holds a whole number of thousands of digits.")
     if not isinstance(payload, (dict, list)):
-        _refuse(f"The body is {_KINDS.get(type(payload), 'null')}: a JSON object is expected.")
+        refuse(f"The body is {_KINDS.get(type(payload), 'null')}: a JSON object is expected.")
     if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(payload):
-        _refuse(_TOO_DEEP)
+        refuse(_TOO_DEEP)
     if "\\ud" in text or "\\uD" in text:
         _refuse_lone_surrogates(payload)
     return payload
@@ -217,19 +215,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        _refuse(f"The body has an object that names {shorten(twice)} twice.")
+        refuse(f"The body has an object that names {shorten(twice)} twice.")
     return members
 
 
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        _refuse(f"The body holds a number that is too large: {shorten(text)}.")
+        refuse(f"The body holds a number that is too large: {shorten(text)}.")
     return number
 
 
 def _constant(text: str) -> NoReturn:
-    _refuse(f"The body is not JSON: {text} is no JSON number.")
+    refuse(f"The body is not JSON: {text} is no JSON number.")
 
 
 def _is_too_deep(payload: Any) -> bool:
@@ -253,7 +251,7 @@ def _refuse_lone_surrogates(payload: Any) -> None:
         json.dumps(payload, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
-        _refuse(f"The body holds half of a character: {half} without its other half.")
+        refuse(f"The body holds half of a character: {half} without its other half.")
 
 
 _JSON = JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
