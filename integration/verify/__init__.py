@@ -13,7 +13,16 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator, ValidationError
 
 from integration.errors import shorten
-from integration.verify import basic, signature, standard_webhooks, stripe, token
+from integration.verify import (
+    adyen,
+    basic,
+    braintree,
+    salesforce,
+    signature,
+    standard_webhooks,
+    stripe,
+    token,
+)
 from integration.verify.redaction import redact
 from integration.verify.scheme import Scheme, SchemeType
 
@@ -26,6 +35,9 @@ SCHEMES: Mapping[str, SchemeType] = MappingProxyType(
         "hmac": signature.TYPE,
         "basic": basic.TYPE,
         "token": token.TYPE,
+        "adyen": adyen.TYPE,
+        "braintree": braintree.TYPE,
+        "salesforce": salesforce.TYPE,
     }
 )
 

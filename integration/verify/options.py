@@ -51,14 +51,18 @@ OPTIONS = object_schema(
         "template": {
             **_TEXT,
             "description": "What is signed: text with {body}, {timestamp}, {id}, {url}, {url_hubspot} (with"
-            " the codes decoded that HubSpot decodes), {method} and, for kind hash, {secret}."
-            " Default {body}.",
+            " the codes decoded that HubSpot decodes), {method}, {form} (the fields of a form, sorted by"
+            " name, name and value joined by nothing, as Twilio and Mandrill sign them) and, for kind hash,"
+            " {secret}. Default {body}.",
         },
         "kind": {
             "enum": ["hmac", "hash"],
             "description": "hmac (default), or a plain hash with {secret} in the template.",
         },
-        "algorithm": {"enum": ["sha256", "sha512", "sha1", "md5"], "description": "Default sha256."},
+        "algorithm": {
+            "enum": ["sha256", "sha512", "sha1", "md5"],
+            "description": "Default sha256. sha1 and md5 are legacy: only for senders without better.",
+        },
         "encoding": {"enum": ["hex", "base64"], "description": "How the signature is written. Default hex."},
         "key_encoding": {
             "enum": ["utf8", "hex", "base64"],
@@ -95,7 +99,10 @@ def check_consistency(options: Mapping[str, Any]) -> None:
         ("id", options.get("id_header"), "`id_header`"),
         ("secret", options.get("kind") == "hash", "`kind: hash`"),
     )
-    _refuse("body" not in parts, "template: it must hold {body}: an unsigned body could be anyone's")
+    _refuse(
+        not {"body", "form"} & parts,
+        "template: it must hold {body} or {form}: an unsigned body could be anyone's",
+    )
     for part, given, option in rules:
         _refuse(part in parts and not given, f"template: {{{part}}} needs {option}")
         _refuse(bool(given) and part not in parts, f"template: it must hold {{{part}}}, because of {option}")

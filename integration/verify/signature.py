@@ -12,8 +12,10 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 from integration.records import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
+from integration.verify import ed25519
 from integration.verify.options import DEFAULT_TOLERANCE, OPTIONS, check_consistency
 from integration.verify.scheme import (
     NotVerifiedError,
@@ -29,6 +31,7 @@ from integration.verify.scheme import (
 from integration.verify.template import Piece, compile_template, placeholders, render
 from integration.verify.timestamp import format_timestamp, parse_timestamp, shown
 
+_MOST_FORM_FIELDS = 10_000
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 # HubSpot decodes these in the query, and no others, before it signs (read on 2026-11-23):
 # https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation
@@ -128,8 +131,7 @@ def _verify(recipe: Recipe, request: RawRequest, secrets: Sequence[Secret], now:
     presented = _presented(recipe, request)
     at = _instant(recipe, presented)
     for secret, key in keys:
-        expected = _digest(recipe, key, _parts(request, presented.timestamp, presented.id))
-        if any(hmac.compare_digest(expected, signature) for signature in presented.signatures):
+        if _is_signed(recipe, key, _parts(recipe, request, presented.timestamp, presented.id), presented):
             return _in_time(recipe, secret, at, now)
     names = names_of(secret for secret, _ in keys)
     return Verdict("signature_mismatch", " ".join([_mismatch(recipe, names), *problems]))
@@ -226,6 +228,8 @@ def _instant(recipe: Recipe, presented: Presented) -> Micros | None:
 
 def _key(recipe: Recipe, secret: Secret) -> bytes:
     key = text_key(secret)
+    if recipe.kind == "ed25519":
+        return ed25519.public_key(secret)
     if recipe.key_encoding == "utf8":
         key = key.removeprefix(recipe.key_prefix.encode())
     else:
@@ -249,7 +253,9 @@ def _as_hubspot_signs(url: bytes) -> bytes:
     return path + mark + _HUBSPOT_CODES.sub(lambda code: bytes([int(code[0][1:], 16)]), query)
 
 
-def _parts(request: RawRequest, timestamp: str | None, identity: str | None) -> dict[str, bytes]:
+def _parts(
+    recipe: Recipe, request: RawRequest, timestamp: str | None, identity: str | None
+) -> dict[str, bytes]:
     url = header_bytes(request.url)
     return {
         "timestamp": header_bytes(timestamp or ""),
@@ -258,7 +264,29 @@ def _parts(request: RawRequest, timestamp: str | None, identity: str | None) -> 
         "url_hubspot": _as_hubspot_signs(url),
         "method": header_bytes(request.method),
         "body": request.body,
+        "form": _sorted_form(request.body) if "form" in placeholders(recipe.template) else b"",
     }
+
+
+def _sorted_form(body: bytes) -> bytes:
+    """The names and values of a form, decoded, sorted by name and joined by nothing, as Twilio signs them:
+    https://www.twilio.com/docs/usage/security#validating-requests, 2026-11-23
+    """
+    try:
+        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
+    except ValueError:
+        raise NotVerifiedError(
+            "malformed_body", "The body is no form, whose fields the signature covers."
+        ) from None
+    return b"".join(name + value for name, value in sorted(pairs))
+
+
+def _is_signed(recipe: Recipe, key: bytes, parts: Mapping[str, bytes], presented: Presented) -> bool:
+    if recipe.kind == "ed25519":
+        message = render(recipe.template, parts)
+        return any(ed25519.is_signature(key, signature, message) for signature in presented.signatures)
+    expected = _digest(recipe, key, parts)
+    return any(hmac.compare_digest(expected, signature) for signature in presented.signatures)
 
 
 def _digest(recipe: Recipe, key: bytes, parts: Mapping[str, bytes]) -> bytes:
@@ -272,7 +300,11 @@ def _sign(recipe: Recipe, request: RawRequest, secret: Secret, now: Micros) -> R
     timed = recipe.inline_timestamp or recipe.timestamp_header
     timestamp = format_timestamp(now, recipe.timestamp_unit) if timed else None
     identity = _identity(recipe, request)
-    digest = _digest(recipe, _key(recipe, secret), _parts(request, timestamp, identity))
+    if recipe.kind == "ed25519":
+        raise ValueError(
+            f"{secret.name} is a public key, which cannot sign: only the sender has the private one."
+        )
+    digest = _digest(recipe, _key(recipe, secret), _parts(recipe, request, timestamp, identity))
     signature = digest.hex() if recipe.encoding == "hex" else b64encode(digest).decode("ascii")
     value = _joined(recipe.entries, f"{recipe.prefix}{signature}", timestamp or "")
     added = {recipe.header: value, recipe.timestamp_header: timestamp, recipe.id_header: identity}

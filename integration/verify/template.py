@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PLACEHOLDERS = ("timestamp", "id", "url", "url_hubspot", "method", "body", "secret")
+PLACEHOLDERS = ("timestamp", "id", "url", "url_hubspot", "method", "body", "form", "secret")
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
 
 

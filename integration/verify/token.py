@@ -1,7 +1,8 @@
-"""A shared token in a header (bearer by default) or in the query string of the URL."""
+"""A shared token in a header (bearer by default), in the query of the URL, or in a field of the body."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -39,17 +40,24 @@ OPTIONS = object_schema(
             "description": "The parameter of the URL that carries the token, as key in ?key=...; instead of"
             " a header. URLs end up in logs: prefer a header where the sender can set one.",
         },
+        "body": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The key of a JSON body that carries the token, as Zoho CRM echoes the one that it"
+            " was given; instead of a header.",
+        },
     },
 )
 _judge = partial(judge, key_of=text_key, mismatch="The token matches none of")
 
 
 def build(options: Mapping[str, Any]) -> Scheme:
-    """See OPTIONS; `query` excludes the other two (ValueError)."""
-    if "query" in options:
-        if len(options) > 1:
-            raise ValueError("query: the token is in a header or in the query: keep one of the two")
-        return _in_query(options["query"])
+    """See OPTIONS; `query` and `body` exclude all others (ValueError)."""
+    for place, in_place in (("query", _in_query), ("body", _in_body)):
+        if place in options:
+            if len(options) > 1:
+                raise ValueError(f"{place}: the token is in a header, in the query or in the body: keep one")
+            return in_place(options[place])
     header = options.get("header", "Authorization")
     default = "Bearer " if header.lower() == "authorization" else ""
     return _in_header(header, options.get("prefix", default))
@@ -139,6 +147,56 @@ def _value_bytes(value: str) -> bytes:
 def _query_forms(token: bytes) -> list[bytes]:
     """Also with its plus signs unencoded, which read as spaces: people paste tokens into URLs as they are."""
     return [form for wire in wire_forms(token) for form in (wire, wire.replace(b"+", b" "))]
+
+
+def _in_body(key: str) -> Scheme:
+    presented = partial(_presented_in_body, key)
+
+    def verify(request: RawRequest, secrets: Sequence[Secret], _: Micros) -> Verdict:
+        return _judge(request, secrets, presented=presented, forms=lambda token: [token])
+
+    def sign(request: RawRequest, secret: Secret, _: Micros) -> RawRequest:
+        token = text_key(secret).decode("utf-8", "surrogatepass")
+        payload = _object(request.body)
+        if payload is None:
+            raise ValueError(f"{secret.name} cannot be put into the body: it is no JSON object.")
+        return replace(request, body=json.dumps({**payload, key: token}).encode())
+
+    def conceal(request: RawRequest) -> RawRequest:
+        payload = _object(request.body)
+        if request.redacted or payload is None or payload.get(key) is None:
+            return request
+        value = payload[key]
+        hidden = digest(_text_bytes(value)) if value and isinstance(value, str) else HIDDEN
+        return replace(request, body=json.dumps({**payload, key: hidden}).encode())
+
+    return Scheme("token", verify, sign, conceal)
+
+
+def _presented_in_body(key: str, request: RawRequest) -> str:
+    payload = _object(request.body)
+    if payload is None:
+        raise NotVerifiedError("malformed_body", f"The body is no JSON object, whose key {key} is the token.")
+    value = payload.get(key)
+    if value is None:
+        raise NotVerifiedError("missing_token", f"The body has no key {key}: give the sender the token.")
+    if isinstance(value, str) and value:
+        found = stored_digest(value) if request.redacted else digest(_text_bytes(value))
+        if found:
+            return found
+    raise NotVerifiedError("malformed_token", f"The key {key} of the body is empty or no text.")
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        payload = json.loads(body)
+        return payload if isinstance(payload, dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 TYPE = SchemeType("token", OPTIONS, build)

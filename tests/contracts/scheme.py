@@ -37,7 +37,7 @@ MALFORMED = {
 }
 # Everything that `str` can hold, halves of surrogate pairs as well.
 _ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=80)
-_law = settings(
+law = settings(
     deadline=None,
     max_examples=40,
     suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
@@ -188,13 +188,13 @@ class SchemeContract(ABC):
                 request = replace(request, headers={**request.headers, name: text})
                 assert not self.verify(request).accepted
 
-    @_law
+    @law
     @given(text=_ANY_TEXT)
     @example(text="sha256:" + "0" * 64)
     def test_no_text_in_the_place_of_the_credentials_raises_or_verifies(self, text: str) -> None:
         assert not self.verify(self.with_credentials(self.signed(), text)).accepted
 
-    @_law
+    @law
     @given(data=st.data())
     def test_no_headers_raise_or_verify(self, data: st.DataObject) -> None:
         names = st.sampled_from(sorted(self.scheme.headers | {"x-other"}))
@@ -202,7 +202,7 @@ class SchemeContract(ABC):
 
         assert not self.verify(post(headers)).accepted
 
-    @_law
+    @law
     @given(value=_ANY_TEXT)
     def test_no_secret_text_raises(self, value: str) -> None:
         assert not self.scheme.verify(post(), [Secret(NAME, value)], NOW).accepted

@@ -271,12 +271,15 @@ TIMED = "{timestamp}.{body}"
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"template": "{url}"}, "template: it must hold {body}: an unsigned body could be anyone's"),
+        (
+            {"template": "{url}"},
+            "template: it must hold {body} or {form}: an unsigned body could be anyone's",
+        ),
         (
             {"template": "{time}{body}"},
             (
                 "template: '{time}' is no placeholder: use {timestamp}, {id}, {url}, {url_hubspot}, {method},"
-                " {body}, {secret}, and text between them"
+                " {body}, {form}, {secret}, and text between them"
             ),
         ),
         (
@@ -326,10 +329,19 @@ def test_options_that_cannot_be_used(options: dict[str, Any], sentence: str) -> 
     ("options", "sentence"),
     [
         ({"scheme": "hmac"}, "'header' is missing"),
-        ({}, "scheme: None is unknown: use one of stripe, standard-webhooks, hmac, basic, token"),
+        (
+            {},
+            (
+                "scheme: None is unknown: use one of stripe, standard-webhooks, hmac, basic,"
+                " token, adyen, braintree, salesforce"
+            ),
+        ),
         (
             {"scheme": ["x"]},
-            "scheme: ['x'] is unknown: use one of stripe, standard-webhooks, hmac, basic, token",
+            (
+                "scheme: ['x'] is unknown: use one of stripe, standard-webhooks, hmac, basic,"
+                " token, adyen, braintree, salesforce"
+            ),
         ),
         ({"scheme": "basic", "user": "me"}, "unknown option user: known here: none"),
         ({"scheme": "stripe", "header": "X"}, "unknown option header: known here: tolerance"),
@@ -340,3 +352,24 @@ def test_a_scheme_that_cannot_be_built(options: dict[str, Any], sentence: str) -
         build(options)
 
     assert str(caught.value) == sentence
+
+
+def test_sorted_form_fields_as_twilio_signs_them() -> None:
+    # The example of https://www.twilio.com/docs/usage/security, 2026-11-23
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    body = (
+        b"CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212"
+    )
+    options = {
+        "scheme": "hmac",
+        "header": "X-Twilio-Signature",
+        "template": "{url}{form}",
+        "algorithm": "sha1",
+        "encoding": "base64",
+    }
+    headers = {"x-twilio-signature": "RSOYDt4T1cUTdK1PDd93/VVr8B8="}
+    request = RawRequest("acme", "POST", url, "foo=1&bar=2", headers, body, NOW)
+
+    assert build(options).verify(request, [Secret(NAME, "12345")], NOW).accepted
+    tampered = replace(request, body=body + b"&x=1")
+    assert build(options).verify(tampered, [Secret(NAME, "12345")], NOW).reason == "signature_mismatch"

@@ -195,6 +195,6 @@ class TestQueryToken(SchemeContract):
 
 def test_a_token_stands_in_one_place() -> None:
     with pytest.raises(
-        ValueError, match="query: the token is in a header or in the query: keep one of the two"
+        ValueError, match="query: the token is in a header, in the query or in the body: keep one"
     ):
         build({"scheme": "token", "query": "key", "header": "X-Token"})

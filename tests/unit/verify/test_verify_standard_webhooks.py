@@ -9,7 +9,7 @@ import pytest
 
 from integration.records import RawRequest, Secret
 from integration.verify import Scheme, build
-from tests.contracts.scheme import NAME, NOW, Options, SchemeContract
+from tests.contracts.scheme import NAME, NOW, Options, SchemeContract, post
 
 
 class TestStandardWebhooks(SchemeContract):
@@ -107,3 +107,26 @@ class TestSvix(SchemeContract):
     def scheme(self) -> Scheme:
         scheme = build(self.options)
         return replace(scheme, sign=lambda *given: _as_svix(scheme.sign(*given)))
+
+
+PUBLIC_KEY = "whpk_y4w9h9KRyFYL/MI6NFVk0ELr/MN1j8mGle+BdpNLplo="
+
+
+def test_a_public_key_cannot_sign_and_says_why() -> None:
+    with pytest.raises(ValueError, match=f"{NAME} is a public key, which cannot sign"):
+        build({"scheme": "standard-webhooks"}).sign(post(), Secret(NAME, PUBLIC_KEY), NOW)
+
+
+def test_a_public_key_that_is_none_is_named() -> None:
+    verdict = build({"scheme": "standard-webhooks"}).verify(post(), [Secret(NAME, "whpk_abcd")], NOW)
+
+    assert verdict.detail == f"{NAME} is no Ed25519 public key after whpk_: copy it again."
+
+
+def test_a_shared_secret_beside_a_public_key_still_counts() -> None:
+    scheme, shared = build({"scheme": "standard-webhooks"}), Secret(NAME, TestStandardWebhooks.secret)
+
+    verdict = scheme.verify(scheme.sign(post(), shared, NOW), [Secret("PUBLIC", PUBLIC_KEY), shared], NOW)
+
+    assert verdict.accepted
+    assert verdict.secret_name == NAME

@@ -22,6 +22,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "svix": {"scheme": "standard-webhooks"},
     "polar": {"scheme": "standard-webhooks", "key_encoding": "utf8"},
     "basic": {"scheme": "basic"},
+    "special:adyen": {"scheme": "adyen"},
+    "special:braintree": {"scheme": "braintree"},
+    "special:standard_webhooks_v1a": {"scheme": "standard-webhooks"},
     "github": {"scheme": "hmac", "header": "X-Hub-Signature-256", "prefix": "sha256="},
     "intercom": {"scheme": "hmac", "header": "X-Hub-Signature", "prefix": "sha1=", "algorithm": "sha1"},
     "adyen_header": {
@@ -97,11 +100,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "encoding": "base64",
     },
 }
+_PARTS_OF_SECRETS = (
+    "username",
+    "password",
+    "public_key",
+    "private_key",
+    "organization_id",
+    "token",
+)
 _SAME_NAME = ("kind", "algorithm", "encoding", "tolerance")
 _RENAMED = {"sig_header": "header", "sig_prefix": "prefix"}
 
 
-def options_of(vector: dict[str, Any]) -> dict[str, Any]:
+def options_of(vector: dict[str, Any]) -> dict[str, Any]:  # noqa: PLR0911 - one line for each
     """A vector's scheme and `params` in the words of a mapping file."""
     params = vector.get("params", {})
     match vector["scheme"]:
@@ -113,6 +124,10 @@ def options_of(vector: dict[str, Any]) -> dict[str, Any]:
             return {"scheme": "token", **params}
         case "token_query":
             return {"scheme": "token", "query": params["param"]}
+        case "token_body":
+            return {"scheme": "token", "body": params["field"]}
+        case "special:salesforce_om":
+            return {"scheme": "salesforce", "query": vector["secret"]["token_param"]}
         case "generic":
             return _generic(params)
         case name:
@@ -142,9 +157,9 @@ def request_of(vector: dict[str, Any], folder: Path) -> RawRequest:
 
 def secret_of(vector: dict[str, Any]) -> Secret:
     value = vector["secret"]
-    return Secret(
-        "THE_SECRET", value if isinstance(value, str) else f"{value['username']}:{value['password']}"
-    )
+    if not isinstance(value, str):
+        value = ":".join(value[name] for name in _PARTS_OF_SECRETS if name in value)
+    return Secret("THE_SECRET", value)
 
 
 def reason_of(vector: dict[str, Any], name: str) -> str:
@@ -155,11 +170,14 @@ def reason_of(vector: dict[str, Any], name: str) -> str:
         return "missing_header"
     if "sha256" in name:
         return "malformed_header"
-    return "credentials_mismatch" if vector["scheme"] in {"basic", "token_header"} else "signature_mismatch"
+    if "org" in name:
+        return "organization_mismatch"
+    plain = {"basic", "token_header", "token_body", "special:salesforce_om"}
+    return "credentials_mismatch" if vector["scheme"] in plain else "signature_mismatch"
 
 
 def test_all_vectors_are_here() -> None:
-    assert len(VECTORS) == 104
+    assert len(VECTORS) == 117
 
 
 @pytest.mark.parametrize("file", VECTORS, ids=lambda file: f"{file.parent.name}-{file.stem}")
