@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from integration.errors import shorten
 from integration.mapping.field_names import NEVER_GUESSED, NEW_NAMES, OF_A_PERSON
-from integration.mapping.leaves import Leaf, leaves, squeezed
+from integration.mapping.leaves import Leaf, leaves, squeezed, words
 from integration.mapping.look_of_values import amount_spec, field_spec, is_currency, time_spec
 
 Spec = str | Mapping[str, Any]
@@ -89,14 +89,15 @@ def guess(payload: Any, field_types: Mapping[str, str]) -> Guesses:
     key, each = _each(payload)
     found = _event_leaves(payload, key, is_split=each is not None)
     kind = _best(found, _type_score)
+    root = _root_name(payload) if kind is None and each is None else None
     times = {id(leaf): spec for leaf in found if (spec := time_spec(leaf.value))}
     time = _best((leaf for leaf in found if id(leaf) in times), _time_score)
     event_id = _best(found, _id_score) if kind else None
     return Guesses(
         each=each,
         id=None if event_id is None else _id_guess(event_id),
-        type=None if kind is None else _type_guess(kind),
-        event_type=str(kind.value) if kind else None,
+        type=_root_guess(root) if root else _type_guess(kind),
+        event_type=root or (str(kind.value) if kind else None),
         time=None if time is None else _time_guess(time, *times[id(time)]),
         lead=_lead(found),
         keys=_keys(found),
@@ -144,9 +145,23 @@ def _type_score(leaf: Leaf) -> tuple[Any, ...] | None:
     return leaf.root, not re.search(r"\w[._:/]\w", value), _TYPES.index(leaf.name), leaf.depth
 
 
-def _type_guess(leaf: Leaf) -> Guess:
+def _type_guess(leaf: Leaf | None) -> Guess | None:
+    if leaf is None:
+        return None
     check = "Check that it tells what happened; rules choose events by it."
     return Guess(leaf.path, f"{_shown(leaf)} is a short text beside the event", check)
+
+
+def _root_name(payload: Any) -> str | None:
+    """The only name of a payload, where it can say what happened, as in XML; `Envelope` says nothing."""
+    name = next(iter(payload)) if isinstance(payload, dict) and len(payload) == 1 else ""
+    says_something = len(words(name)) > 1 and len(name) <= _LONGEST_TYPE and name.isprintable()
+    return name if says_something and isinstance(payload[name], dict) else None
+
+
+def _root_guess(name: str) -> Guess:
+    check = "Check that it tells what happened; rules choose events by it."
+    return Guess("keys(@)[0]", f"{shorten(name)} is the only name at the top", check)
 
 
 def _id_score(leaf: Leaf) -> tuple[Any, ...] | None:

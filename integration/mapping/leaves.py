@@ -14,6 +14,7 @@ from integration.mapping.spots import Key
 MOST_NODES = 5_000
 DEEPEST = 10
 LONGEST_NAME = 60
+_TEXT = "#text"  # of an XML element that has attributes too
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -38,7 +39,8 @@ class Leaf:
     @property
     def names(self) -> tuple[str, ...]:
         """The names on the way, each in small letters and without what separates its words."""
-        return tuple(squeezed(step) for step in self.steps if isinstance(step, str))
+        steps = self.steps[:-1] if self.steps[-1] == _TEXT else self.steps
+        return tuple(squeezed(step) for step in steps if isinstance(step, str))
 
     @property
     def name(self) -> str:
@@ -90,7 +92,8 @@ def _below(
         yield from (((*steps, 0), child) for child in node[:1])
         return
     for name, child in node.items():
-        if name != without and 0 < len(name) <= LONGEST_NAME and name.isprintable():
+        is_attribute = name.startswith("@")  # of an XML element: tells how it is written, not what it is
+        if name != without and not is_attribute and 0 < len(name) <= LONGEST_NAME and name.isprintable():
             yield (*steps, name), child
 
 

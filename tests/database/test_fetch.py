@@ -269,6 +269,17 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again(shop: Shop) -> None:
     assert "answered 200, which cannot be read: The body is not JSON" in str(shop.fetch_line().detail)
 
 
+def test_an_answer_in_xml(shop: Shop) -> None:
+    shop.engine.change_mapping("guid: fetched.guid", "guid: fetched.payment.guid")
+    shop.engine.change_mapping("city: fetched.city", "city: fetched.payment.city")
+    shop.engine.post({"id": "e1", "payment": "tr_1"})
+    shop.api.headers = {"Content-Type": "application/xml; charset=utf-8"}
+    shop.api.body = b"<payment><guid>8a41</guid><city>Rome</city></payment>"
+    shop.work()
+    assert shop.states == ["translated"]
+    assert shop.engine.values("8a41") == {"city": "Rome"}
+
+
 def test_a_private_address_is_refused_unless_allowed(shop: Shop) -> None:
     shop.engine.change_mapping("{setting: SHOP_API_URL}", "https://127.0.0.1:1")
     shop.engine.post({"id": "e1", "payment": "tr_1"})

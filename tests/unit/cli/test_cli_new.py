@@ -83,6 +83,10 @@ class TestFrom:
             ("a.json", "[]"),
             ("a.json", "[{}, 1]"),
             ("a.json", '{"data": {"path_of_the_email_address": ""}}'),
+            (
+                "a.xml",
+                "<order_paid><buyer><email>jane@example.com</email><city>Rome</city></buyer></order_paid>",
+            ),
             ("a.form", "type=order.paid&customer[email]=jane%40example.com&amount=12.50"),
         ],
     )

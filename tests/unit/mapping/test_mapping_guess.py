@@ -96,6 +96,19 @@ class TestEvent:
         found = guessed({"notificationItems": [{"Item": {"eventCode": "AUTHORISATION", "eventId": "x"}}]})
         assert (spec(found.type), spec(found.id)) == ("Item.eventCode", "Item.eventId")
 
+    def test_the_root_of_xml_can_be_the_type_and_attributes_are_passed_over(self) -> None:
+        date = {"@type": "datetime", "#text": "2009-11-22T13:10:38Z"}
+        found = guessed({"successful_payment_notification": {"transaction": {"@id": "x", "date": date}}})
+        assert (spec(found.type), found.event_type) == ("keys(@)[0]", "successful_payment_notification")
+        assert found.id is None
+        assert spec(found.time) == {
+            "from": 'successful_payment_notification.transaction.date."#text"', "as": "iso8601",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("payload", [{"Envelope": {"Body": {}}}, {"data": {"a": 1}}, {"new_order": 1}])
+    def test_a_root_that_says_nothing_is_no_type(self, payload: dict[str, Any]) -> None:
+        assert guessed(payload).type is None
+
 
 class TestLead:
     def test_the_customers_address_is_preferred_to_the_merchants(self) -> None:
