@@ -131,6 +131,18 @@ class Settings:
         "The token of the HubSpot account. Delivery waits until it is set.",
         secret=True,
     )
+    hubspot_client_id: str = _setting(
+        "HUBSPOT_CLIENT_ID", "", "OAuth instead of a fixed token: the app's client id."
+    )
+    hubspot_client_secret: str = _setting(
+        "HUBSPOT_CLIENT_SECRET", "", "OAuth: the app's client secret.", secret=True
+    )
+    hubspot_refresh_token: str = _setting(
+        "HUBSPOT_REFRESH_TOKEN",
+        "",
+        "OAuth: the refresh token of the account. If set, access tokens are fetched with it.",
+        secret=True,
+    )
     hubspot_rate_limit: RateLimit = _setting(
         "HUBSPOT_RATE_LIMIT",
         "100/10",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from integration.clock import now
 from integration.hubspot import build
 from integration.logs import configure_logs
 from integration.pipeline.sources import Sources
+from integration.pipeline.tokens import token_of
 from integration.settings import Settings
 from integration.store.engine import Store
 from integration.store.schema import require_current
@@ -24,7 +26,8 @@ def worker() -> None:
     configure_logs(settings.log_level)
     store = Store(settings.database_url)
     require_current(store)
-    running = Worker(store, Sources(settings.mappings_dir), build(settings), settings)
+    destination = build(settings, token_of(settings, store, now))
+    running = Worker(store, Sources(settings.mappings_dir), destination, settings)
     with on_termination(running.stop):
         running.run()
     store.dispose()

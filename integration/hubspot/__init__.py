@@ -9,7 +9,7 @@ from integration.hubspot.contacts import Contacts
 from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
 from integration.hubspot.properties import PropertyTable
-from integration.hubspot.tokens import StaticToken
+from integration.hubspot.tokens import Token
 from integration.lead.catalogue import load_catalogue
 from integration.records import Bundle, Outcome
 from integration.settings import Settings
@@ -53,28 +53,27 @@ class Destination(Protocol):
         """
 
 
-def _leads_v1(settings: Settings) -> Destination:
-    return LeadsV1(_http(settings), StaticToken(settings.hubspot_access_token))
+def _leads_v1(settings: Settings, token: Token) -> Destination:
+    return LeadsV1(_http(settings), token)
 
 
 def _http(settings: Settings) -> Http:
     return Http(settings.hubspot_base_url, connections=settings.worker_concurrency)
 
 
-def _contacts(settings: Settings) -> Destination:
+def _contacts(settings: Settings, token: Token) -> Destination:
     catalogue = load_catalogue(settings.mappings_dir / FIELDS_FILE, f"{settings.mappings_dir}/{FIELDS_FILE}")
     types = {name: field.type for name, field in catalogue.fields.items()}
     table = PropertyTable(types, catalogue.contacts.properties, catalogue.contacts.unique)
-    token = StaticToken(settings.hubspot_access_token)
     return Contacts(_http(settings), token, table, version=settings.hubspot_api_version)
 
 
-DESTINATIONS: Mapping[str, Callable[[Settings], Destination]] = {
+DESTINATIONS: Mapping[str, Callable[[Settings, Token], Destination]] = {
     LeadsV1.name: _leads_v1,
     Contacts.name: _contacts,
 }
 
 
-def build(settings: Settings) -> Destination:
-    """The destination that HUBSPOT_API names."""
-    return DESTINATIONS[settings.hubspot_api](settings)
+def build(settings: Settings, token: Token) -> Destination:
+    """The destination that HUBSPOT_API names, with this token."""
+    return DESTINATIONS[settings.hubspot_api](settings, token)

@@ -218,3 +218,14 @@ alerts = Table(
     Column("next_at", BigInteger, nullable=False, server_default="0", comment="nobody tells it before"),
     Column("failures", Integer, nullable=False, server_default="0", comment="posts that failed in a row"),
 )
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("account", _Key, primary_key=True),
+    Column("sealed", Text, nullable=False, server_default="", comment="encrypted; empty before the first"),
+    Column("expires_at", BigInteger, nullable=False, server_default="0"),
+    Column(
+        "leased_until", BigInteger, nullable=False, server_default="0", comment="one worker fetches a new one"
+    ),
+)

@@ -33,6 +33,7 @@ LEADS = 6
 EVENTS = 60
 SENDERS = 4
 RATE_LIMIT = RateLimit(60, 1)
+EXPIRY: dict[str, object] = {"expire_all": True}  # of OAuth tokens, which one of the two APIs uses here
 FAULTS: tuple[dict[str, object], ...] = (
     {"status": 500, "probability": 0.3, "count": 8, "body": "<html>error</html>"},
     {"status": 503, "probability": 0.5, "count": 5},
@@ -43,6 +44,7 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"status": 429, "count": 2, "headers": {"Retry-After": "1"}},
     {"status": 401, "count": 1},
     {"status": 400, "count": 2, "min_inputs": 2, "body": "no"},
+    EXPIRY,
 )
 
 Payload = dict[str, object]
@@ -156,7 +158,8 @@ class Chaos:
             time.sleep(self.chance.uniform(0.0, 0.7))
             if self.chance.random() < 0.5:
                 fault = self.chance.choice(FAULTS)
-                requests.post(f"{self.deployment.sandbox.url}/_sandbox/faults", json=fault, timeout=10)
+                call = "oauth" if fault is EXPIRY else "faults"
+                requests.post(f"{self.deployment.sandbox.url}/_sandbox/{call}", json=fault, timeout=10)
                 done.append(f"fault {fault}")
             else:
                 name = self.chance.choice(sorted(self.kills))

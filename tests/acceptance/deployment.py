@@ -31,6 +31,12 @@ ROOT = Path(__file__).parents[2]
 SECRET = "whsec_acceptance"
 TOKEN = "token-of-the-acceptance-tests"
 
+OAUTH = {
+    "HUBSPOT_CLIENT_ID": "client-of-the-tests",
+    "HUBSPOT_CLIENT_SECRET": "client-secret-of-the-tests",
+    "HUBSPOT_REFRESH_TOKEN": "refresh-token-of-the-tests",
+}
+
 MAPPING = """\
 version: 1
 source: shop
@@ -110,6 +116,7 @@ class Deployment:
             "BUNDLE_WINDOW": "0",
             "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
             "PORT": str(self.port),
+            **(OAUTH if api == "contacts" else {}),
             **settings,
         }
         store = Store(database_url)

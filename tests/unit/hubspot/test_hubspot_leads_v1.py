@@ -146,7 +146,7 @@ class TestRegistry:
     @pytest.mark.parametrize("name", sorted(DESTINATIONS))
     def test_builds_every_destination_that_the_settings_name(self, name: str) -> None:
         settings = Settings.read({"HUBSPOT_API": name, "HUBSPOT_ACCESS_TOKEN": TOKEN})
-        destination = build(settings)
+        destination = build(settings, StaticToken(settings.hubspot_access_token))
         assert destination.name == name
         assert destination.max_batch >= 1
         assert TOKEN not in repr(destination)

@@ -1,0 +1,74 @@
+"""OAuth at HubSpot: a refresh token becomes an access token.
+
+`POST /oauth/2026-03/token` with all parameters in the body; v1 of it is switched off on 2027-02-16, says
+https://developers.hubspot.com/changelog/v1-oauth-api-deprecation (2026-11-23).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from integration.hubspot.http import Answer, Http
+from integration.hubspot.tokens import TokenUnavailableError
+from integration.records import Cause
+
+_PATH = "/oauth/2026-03/token"
+_REVOKED = ("invalid_grant", "BAD_REFRESH_TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a refresh needs: HUBSPOT_CLIENT_ID, HUBSPOT_CLIENT_SECRET, HUBSPOT_REFRESH_TOKEN."""
+
+    client_id: str
+    client_secret: str
+    refresh_token: str
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return "Credentials(...)"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A new access token and for how many seconds it is good."""
+
+    access_token: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"Grant(expires_in={self.expires_in})"
+
+
+def refresh(http: Http, credentials: Credentials) -> Grant:
+    """A new access token. Raises TokenUnavailableError, whose cause says why there is none and what to do."""
+    body = {
+        "grant_type": "refresh_token",
+        "client_id": credentials.client_id,
+        "client_secret": credentials.client_secret,
+        "refresh_token": credentials.refresh_token,
+    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = http.request(
+        "POST", _PATH, headers=headers, secret=credentials.client_secret, body=urlencode(body).encode()
+    )
+    content = answer.content if answer.status is not None and 200 <= answer.status < 300 else None
+    token = content.get("access_token") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(token, str) or not token:
+        raise TokenUnavailableError(_why(answer))
+    seconds = content.get("expires_in")
+    return Grant(token, seconds if isinstance(seconds, int) and seconds > 0 else 0)
+
+
+def _why(answer: Answer) -> Cause:
+    if any(word in answer.text for word in _REVOKED):
+        cure = "install the app in HubSpot again and set HUBSPOT_REFRESH_TOKEN anew; delivery then resumes"
+        return Cause("grant_revoked", "HubSpot says that the OAuth grant is revoked", cure)
+    said = f"HubSpot answered {answer.status}" if answer.status is not None else answer.text
+    cure = (
+        "nothing to do while it is rare: it is tried again; else check HUBSPOT_CLIENT_ID, "
+        "HUBSPOT_CLIENT_SECRET and HUBSPOT_REFRESH_TOKEN"
+    )
+    return Cause("token_unavailable", f"no OAuth access token could be fetched: {said}", cure)

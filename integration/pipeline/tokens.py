@@ -1,0 +1,134 @@
+"""HubSpot's token for this process: a fixed one, or one that OAuth renews and all workers share."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from integration.clock import Clock
+from integration.hubspot.http import Http
+from integration.hubspot.oauth import Credentials, Grant, refresh
+from integration.hubspot.tokens import StaticToken, Token, TokenUnavailableError
+from integration.logs import log_action
+from integration.records import MICROS_PER_SECOND, Cause, Micros
+from integration.settings import Settings
+from integration.store import tokens
+from integration.store.engine import Store
+from integration.store.tokens import StoredToken
+
+log = logging.getLogger(__name__)
+
+EARLY_SECONDS = 300  # renewed so long before it expires
+LEASE_SECONDS = 45  # longer than a refresh can take
+WAIT_SECONDS = 10.0
+POLL_SECONDS = 0.1
+AFTER_FAILURE_SECONDS = 5
+
+
+def token_of(settings: Settings, store: Store, clock: Clock) -> Token:
+    """The token that the settings ask for: OAuth where HUBSPOT_REFRESH_TOKEN is set."""
+    if not settings.hubspot_refresh_token:
+        return StaticToken(settings.hubspot_access_token)
+    credentials = Credentials(
+        settings.hubspot_client_id, settings.hubspot_client_secret, settings.hubspot_refresh_token
+    )
+    http = Http(settings.hubspot_base_url)
+    return SharedToken(store, clock, credentials, lambda: refresh(http, credentials))
+
+
+class SharedToken:
+    """An OAuth access token: one worker fetches it for all, before it expires. Safe for several threads."""
+
+    def __init__(
+        self, store: Store, clock: Clock, credentials: Credentials, fetch: Callable[[], Grant]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._fetch = fetch
+        digest = hashlib.sha256(f"leadwire token {credentials.client_secret}".encode()).digest()
+        self._seal = Fernet(base64.urlsafe_b64encode(digest))
+        self._lock = threading.Lock()
+        self._known = StoredToken("", 0)
+        self._value = ""
+
+    def value(self) -> str:
+        """The token; raises TokenUnavailableError if none can be had now."""
+        with self._lock:
+            if not self._good_until(EARLY_SECONDS):
+                self._renew()
+            return self._value
+
+    def expired(self, value: str) -> bool:
+        """HubSpot says that this token is expired: the next `value` is another one."""
+        with self._lock:
+            if value == self._value:
+                with self._store.write() as connection:
+                    tokens.expire(connection, self._known.sealed)
+                self._known = StoredToken(self._known.sealed, 0)
+        return True
+
+    def _good_until(self, seconds: int) -> bool:
+        return bool(self._value) and self._known.expires_at > self._clock() + seconds * MICROS_PER_SECOND
+
+    def _renew(self) -> None:
+        """Take over the token that another worker fetched, or fetch one."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            self._look()
+            if self._good_until(EARLY_SECONDS):
+                return
+            if self._lease():
+                self._fetch_and_keep()
+                return
+            if self._good_until(0):  # another worker is at it; this one is still good
+                return
+            if time.monotonic() > deadline:
+                cure = "nothing to do while it is rare: it is tried again"
+                raise TokenUnavailableError(
+                    Cause("token_unavailable", "another worker is fetching a new OAuth access token", cure)
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _look(self) -> None:
+        with self._store.read() as connection:
+            stored = tokens.stored_token(connection)
+        if stored != self._known:
+            self._known, self._value = stored, self._opened(stored)
+
+    def _opened(self, stored: StoredToken) -> str:
+        """The token in the clear; "" if there is none, or it was sealed with another client secret."""
+        try:
+            return self._seal.decrypt(stored.sealed.encode()).decode() if stored.sealed else ""
+        except InvalidToken:
+            return ""
+
+    def _lease(self) -> bool:
+        with self._store.write() as connection:
+            now = self._clock()
+            return tokens.lease_refresh(connection, now, self._after(now, LEASE_SECONDS))
+
+    def _fetch_and_keep(self) -> None:
+        try:
+            grant = self._fetch()
+        except TokenUnavailableError as error:
+            with self._store.write() as connection:
+                tokens.release_refresh(connection, self._after(self._clock(), AFTER_FAILURE_SECONDS))
+            log_action(log, "token.unavailable", error.cause.detail, logging.ERROR, cure=error.cause.cure)
+            if self._good_until(0):
+                return
+            raise
+        sealed = self._seal.encrypt(grant.access_token.encode()).decode()
+        self._known = StoredToken(sealed, self._after(self._clock(), grant.expires_in))
+        self._value = grant.access_token
+        with self._store.write() as connection:
+            tokens.put_token(connection, self._known)
+        log_action(log, "token.renewed", "Fetched a new OAuth access token", seconds=grant.expires_in)
+
+    def _after(self, now: Micros, seconds: int) -> Micros:
+        return now + seconds * MICROS_PER_SECOND

@@ -1,0 +1,52 @@
+"""The access token that all workers share, sealed: only who has the client secret can read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from integration.records import Micros
+from integration.store.budget import ACCOUNT
+from integration.store.tables import tokens
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A sealed token ("" before the first) and when it expires."""
+
+    sealed: str
+    expires_at: Micros
+
+
+def stored_token(connection: Connection) -> StoredToken:
+    """The newest token."""
+    query = select(tokens.c.sealed, tokens.c.expires_at).where(tokens.c.account == ACCOUNT)
+    row = connection.execute(query).one_or_none()
+    return StoredToken(row.sealed, row.expires_at) if row else StoredToken("", 0)
+
+
+def lease_refresh(connection: Connection, now: Micros, until: Micros) -> bool:
+    """Take the right to fetch a new token until `until`. False if another worker has it."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(dialect.insert(tokens).on_conflict_do_nothing(), [{"account": ACCOUNT}])
+    free = update(tokens).where(tokens.c.account == ACCOUNT, tokens.c.leased_until <= now)
+    return connection.execute(free.values(leased_until=until)).rowcount == 1
+
+
+def put_token(connection: Connection, token: StoredToken) -> None:
+    """Keep a new token, and give the right to fetch one back."""
+    mine = update(tokens).where(tokens.c.account == ACCOUNT)
+    connection.execute(mine.values(sealed=token.sealed, expires_at=token.expires_at, leased_until=0))
+
+
+def expire(connection: Connection, sealed: str) -> None:
+    """This token does not work any more; a newer one is left alone."""
+    old = update(tokens).where(tokens.c.account == ACCOUNT, tokens.c.sealed == sealed)
+    connection.execute(old.values(expires_at=0))
+
+
+def release_refresh(connection: Connection, until: Micros) -> None:
+    """Fetching failed: nobody tries again before `until`."""
+    connection.execute(update(tokens).where(tokens.c.account == ACCOUNT).values(leased_until=until))
