@@ -49,9 +49,11 @@ def prepare(url: str, events: int, leads: int) -> Store:
 
 
 @contextmanager
-def worker(folder: Path, url: str, hubspot: str, limit: RateLimit) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    folder: Path, url: str, hubspot: str, limit: RateLimit, **settings: str
+) -> Iterator[subprocess.Popen[bytes]]:
     env = environment(folder, url, 0, HUBSPOT_BASE_URL=hubspot, HUBSPOT_ACCESS_TOKEN="bench-token")
-    env |= {"HUBSPOT_RATE_LIMIT": str(limit)}
+    env |= {"HUBSPOT_RATE_LIMIT": str(limit), **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "integration", "worker"], env=env, cwd=ROOT, stderr=subprocess.DEVNULL
     )

@@ -13,6 +13,7 @@ BENCHMARKS = (
     "latency.py",
     "translate.py",
     "deliver.py",
+    "contacts.py",
     "replay.py",
     "memory.py",
     "flat.py",
