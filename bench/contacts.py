@@ -1,8 +1,8 @@
 """A backlog's way to today's HubSpot: how many requests contacts take, beside what the Leads API would.
 
 HubSpot knows the people by email only, so they are looked up first. A worker starts with a limit of 1,000
-requests in 10 s. Its requests are counted at the sandbox, which enforces the same limit: those that write, and those that
-look the contacts up.
+requests in 10 s. Its requests are counted at the sandbox, which enforces the same limit: those that write,
+and those that look the contacts up.
 """
 
 from __future__ import annotations
