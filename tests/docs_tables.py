@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 
 from integration import metrics
 from integration.cli import SECTIONS, main
+from integration.hubspot.properties import ARCHIVE_FIELD, CUSTOMER, STAGE_PROPERTY, UNWRITABLE, PropertyTable
 from integration.lead.catalogue import Catalogue
 from integration.mapping import conversions
 from integration.mapping.conversions import Convert
@@ -347,6 +348,23 @@ def vendor_facts(folder: Path) -> dict[str, str]:
     return facts
 
 
+def _contact_properties() -> Iterable[str]:
+    table = PropertyTable()
+    rows = []
+    for name in sorted(Catalogue().fields, key=str.lower):
+        if name == ARCHIVE_FIELD:
+            rows.append(
+                (f"`{name}`", "-", "`true` deletes (archives) the contact; it cannot be brought back")
+            )
+        elif (target := table.property_of(name)) is None:
+            rows.append((f"`{name}`", "none", UNWRITABLE[name]))
+        else:
+            note = f"and `{STAGE_PROPERTY}` becomes `{CUSTOMER}`" if name == "closedAt" else ""
+            rows.append((f"`{name}`", f"`{target}`", note))
+    rows.append(("a field of your own", "its name in small letters", "or what `contacts:` says"))
+    return _table(("field", "contact property", ""), rows)
+
+
 def _sources() -> Iterable[str]:
     headings = ("system", "source", "scheme", "setting", "order", "answer", "retries", "event id")
     return _table(headings, (_source_row(folder) for folder in source_folders()))
@@ -403,6 +421,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 PARTS: Mapping[str, Callable[..., Iterable[str]]] = {
+    "contact-properties": _contact_properties,
     "commands": _commands,
     "settings": _settings,
     "metrics": _metrics,
