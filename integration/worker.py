@@ -14,6 +14,7 @@ from integration.logs import log_action
 from integration.notify import AlertWebhook
 from integration.pipeline.alerts import Alerts
 from integration.pipeline.bundles import BundleTiming
+from integration.pipeline.contract import PortalWatch
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.fetch import Fetcher
 from integration.pipeline.refold import refold_once
@@ -33,6 +34,7 @@ LEASE_RENEWAL_SECONDS = 3.0
 PAUSE_AFTER_ERROR_SECONDS = 1.0
 PRUNING_INTERVAL_SECONDS = 600.0
 ALERT_INTERVAL_SECONDS = 30.0
+PORTAL_LOOK_SECONDS = 60.0
 PAUSE_WHILE_PRUNING_SECONDS = 0.2  # accepting and delivering come first
 
 
@@ -40,8 +42,16 @@ class Worker:
     """One worker process. Any number may share a PostgreSQL database, or one machine's SQLite file."""
 
     def __init__(
-        self, store: Store, sources: Sources, destination: Destination, settings: Settings, clock: Clock = now
+        self,
+        store: Store,
+        sources: Sources,
+        destination: Destination,
+        settings: Settings,
+        clock: Clock = now,
+        *,
+        portal: PortalWatch | None = None,
     ) -> None:
+        self._portal = portal
         name = f"{socket.gethostname()}-{os.getpid()}-{new_id(clock())[-6:]}"
         timing = BundleTiming.from_seconds(settings.bundle_window, settings.bundle_max_wait)
         self._store = store
@@ -87,6 +97,7 @@ class Worker:
                 self._keep_leases,
                 self._prune,
                 self._alert,
+                self._watch_portal,
             )
         ]
         for thread in threads:
@@ -159,6 +170,11 @@ class Worker:
     def _prune(self) -> None:
         more = self._retention.step()
         self._stop.wait(PAUSE_WHILE_PRUNING_SECONDS if more else PRUNING_INTERVAL_SECONDS)
+
+    def _watch_portal(self) -> None:
+        if self._portal is not None:
+            self._portal.step()
+        self._stop.wait(PORTAL_LOOK_SECONDS)
 
     def _alert(self) -> None:
         self._alerts.step(self._stop.is_set)

@@ -27,8 +27,8 @@ from ruamel.yaml import YAML
 
 from integration import metrics
 from integration.cli import SECTIONS, main
-from integration.hubspot.properties import ARCHIVE_FIELD, CUSTOMER, STAGE_PROPERTY, UNWRITABLE, PropertyTable
 from integration.lead.catalogue import Catalogue
+from integration.lead.properties import ARCHIVE_FIELD, CUSTOMER, STAGE_PROPERTY, UNWRITABLE, PropertyTable
 from integration.mapping import conversions
 from integration.mapping.conversions import Convert
 from integration.mapping.functions import own_functions

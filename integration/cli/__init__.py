@@ -20,6 +20,7 @@ SECTIONS = {
     "Write mappings": {
         "new": "integration.cli.new:new",
         "check": "integration.cli.check:check",
+        "fields": "integration.cli.fields:fields",
         "test": "integration.cli.author:test",
         "try": "integration.cli.author:try_",
         "send": "integration.cli.send:send",

@@ -9,6 +9,7 @@ import click
 
 from integration.cli.output import counted, json_option, listed, print_json
 from integration.errors import Problem
+from integration.pipeline.contract import portal_problems
 from integration.pipeline.sources import BrokenSource, Configuration, load_configuration
 from integration.settings import Settings
 
@@ -37,7 +38,7 @@ def check(context: click.Context, directory: Path | None, *, as_json: bool) -> N
 
 def _problems(configuration: Configuration, directory: Path) -> tuple[Problem, ...]:
     if configuration.problems or configuration.sources:
-        return configuration.problems
+        return (*configuration.problems, *portal_problems(configuration))
     cure = "make one: a folder with a mapping.yaml; its name in small letters, digits, - and _"
     return (Problem(str(directory), "", "holds no source", cure),)
 

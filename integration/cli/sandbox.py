@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import click
 
+from integration.lead.catalogue import load_catalogue
+from integration.lead.properties import table_of
+from integration.pipeline.sources import FIELDS_FILE
 from integration.sandbox import run_sandbox
-from integration.settings import RateLimit, parse_rate_limit
+from integration.sandbox.contacts import Property
+from integration.settings import RateLimit, Settings, parse_rate_limit
 from integration.supervise import on_termination
 
 
@@ -14,6 +18,23 @@ def _rate_limit(text: str) -> RateLimit:
         return parse_rate_limit(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+_TYPES = {
+    "text": "string", "integer": "number", "decimal": "number", "boolean": "bool", "time": "datetime",
+    "date": "date",
+}  # fmt: skip
+
+
+def _own_properties() -> list[Property]:
+    file = Settings.read().mappings_dir / FIELDS_FILE
+    catalogue = load_catalogue(file, str(file))
+    table = table_of(catalogue)
+    return [
+        Property(target, _TYPES[field.type])
+        for field in catalogue.fields.values()
+        if field.custom and (target := table.property_of(field.name))
+    ] + [Property(name, unique=True) for name in catalogue.contacts.unique.values()]
 
 
 @click.command()
@@ -29,11 +50,12 @@ def _rate_limit(text: str) -> RateLimit:
 def sandbox(port: int, rate_limit: RateLimit | None) -> None:
     """Run a stand-in HubSpot on this machine.
 
-    It keeps leads in memory, follows HubSpot's Leads API, and has control calls under /_sandbox:
-    PUT /_sandbox/leads/GUID puts a lead in place, GET /_sandbox/requests shows what arrived,
-    POST /_sandbox/faults makes trouble.
+    It keeps leads and contacts in memory, follows HubSpot's Leads API and today's contacts API, and has
+    control calls under /_sandbox: PUT /_sandbox/leads/GUID puts a lead in place, GET /_sandbox/requests
+    shows what arrived, POST /_sandbox/faults makes trouble. Contacts have the fields of
+    MAPPINGS_DIR/fields.yaml as properties.
     """
-    server = run_sandbox(port, rate_limit)
+    server = run_sandbox(port, rate_limit, properties=_own_properties())
     click.echo(f"The stand-in HubSpot listens. Point Leadwire at it: HUBSPOT_BASE_URL={server.url}")
     with on_termination(server.close):
         server.wait()

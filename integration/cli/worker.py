@@ -7,6 +7,7 @@ import click
 from integration.clock import now
 from integration.hubspot import build
 from integration.logs import configure_logs
+from integration.pipeline.contract import PortalWatch
 from integration.pipeline.sources import Sources
 from integration.pipeline.tokens import token_of
 from integration.settings import Settings
@@ -26,8 +27,10 @@ def worker() -> None:
     configure_logs(settings.log_level)
     store = Store(settings.database_url)
     require_current(store)
-    destination = build(settings, token_of(settings, store, now))
-    running = Worker(store, Sources(settings.mappings_dir), destination, settings)
+    token = token_of(settings, store, now)
+    sources = Sources(settings.mappings_dir)
+    portal = PortalWatch(store, settings, sources, token, now)
+    running = Worker(store, sources, build(settings, token), settings, portal=portal)
     with on_termination(running.stop):
         running.run()
     store.dispose()

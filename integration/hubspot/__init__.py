@@ -8,9 +8,9 @@ from typing import Protocol
 from integration.hubspot.contacts import Contacts
 from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.properties import PropertyTable
 from integration.hubspot.tokens import Token
 from integration.lead.catalogue import load_catalogue
+from integration.lead.properties import table_of
 from integration.records import Bundle, Outcome
 from integration.settings import Settings
 
@@ -63,9 +63,7 @@ def _http(settings: Settings) -> Http:
 
 def _contacts(settings: Settings, token: Token) -> Destination:
     catalogue = load_catalogue(settings.mappings_dir / FIELDS_FILE, f"{settings.mappings_dir}/{FIELDS_FILE}")
-    types = {name: field.type for name, field in catalogue.fields.items()}
-    table = PropertyTable(types, catalogue.contacts.properties, catalogue.contacts.unique)
-    return Contacts(_http(settings), token, table, version=settings.hubspot_api_version)
+    return Contacts(_http(settings), token, table_of(catalogue), version=settings.hubspot_api_version)
 
 
 DESTINATIONS: Mapping[str, Callable[[Settings, Token], Destination]] = {

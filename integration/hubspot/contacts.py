@@ -15,9 +15,9 @@ from typing import Any
 from integration.clock import Clock, now
 from integration.hubspot.http import Answer, Http
 from integration.hubspot.outcomes import ambiguous, classify, not_found, nothing_written, unreadable
-from integration.hubspot.properties import ARCHIVE_FIELD, PropertyTable
 from integration.hubspot.refusals import judge_refusal, judge_row
 from integration.hubspot.tokens import Token, TokenUnavailableError, after_expiry
+from integration.lead.properties import ARCHIVE_FIELD, PropertyTable
 from integration.records import Bundle, Cause, Outcome
 
 MAX_BATCH = 100  # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)

@@ -15,7 +15,7 @@ from typing import Any
 from integration.errors import shorten
 from integration.hubspot.http import Answer
 from integration.hubspot.outcomes import classify, not_found
-from integration.hubspot.properties import RENAMED, STAGE_PROPERTY, PropertyTable
+from integration.lead.properties import RENAMED, STAGE_PROPERTY, PropertyTable
 from integration.records import Bundle, Cause, Micros, Outcome
 
 Sent = tuple[Bundle, Mapping[str, str]]

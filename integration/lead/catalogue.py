@@ -78,11 +78,32 @@ class ContactNames:
     unique: Mapping[str, str] = dataclass_field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class PortalProperty:
+    """A property of the account's contacts, as `portal:` of `mappings/fields.yaml` has it.
+
+    `type` is HubSpot's word; with `external_options`, the account keeps the options elsewhere and more may
+    be possible.
+    """
+
+    name: str
+    type: str
+    options: tuple[str, ...] = ()
+    read_only: bool = False
+    external_options: bool = False
+
+
 class Catalogue:
     """All fields of a lead: those that may be set (`fields`, by name) and those that may not."""
 
-    def __init__(self, custom: Sequence[Field] = (), contacts: ContactNames | None = None) -> None:
+    def __init__(
+        self,
+        custom: Sequence[Field] = (),
+        contacts: ContactNames | None = None,
+        portal: Mapping[str, PortalProperty] = MappingProxyType({}),
+    ) -> None:
         self.contacts = contacts or ContactNames()
+        self.portal = portal
         self.fields: Mapping[str, Field] = MappingProxyType(
             {field.name: field for field in (*_LEAD_FIELDS, *custom)}
         )
@@ -152,7 +173,15 @@ def load_catalogue(file: Path | None, shown_as: str) -> Catalogue:
     ]
     contacts = document.get("contacts", {})
     names = ContactNames(dict(contacts.get("properties", {})), dict(contacts.get("unique", {})))
-    return Catalogue(custom, names)
+    portal = {name: _portal_property(name, spec) for name, spec in document.get("portal", {}).items()}
+    return Catalogue(custom, names, portal)
+
+
+def _portal_property(name: str, spec: Mapping[str, Any]) -> PortalProperty:
+    options = tuple(str(option) for option in spec.get("options", ()))
+    return PortalProperty(
+        name, spec["type"], options, bool(spec.get("read_only")), bool(spec.get("external_options"))
+    )
 
 
 def _write_problem(change: FieldChange) -> str | None:

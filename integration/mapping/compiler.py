@@ -30,6 +30,7 @@ from integration.mapping.values import (
     compile_value,
     settles_by_clearing,
 )
+from integration.records import Wire
 
 FieldProblem = Callable[[str], str | None]
 
@@ -174,7 +175,22 @@ def _setters(source: Source, fields: Any, spot: Spot) -> Iterator[FieldSetter]:
     for name, node, at in source.children(fields, spot):
         spec = node if isinstance(node, dict) else {}
         _check_write(spec, at)
-        yield FieldSetter(str(name), spec.get("write", "latest"), source.part(node, at, FIELD))
+        constants = tuple(_constants(node, source.data.get("tables")))
+        yield FieldSetter(str(name), spec.get("write", "latest"), source.part(node, at, FIELD), constants)
+
+
+def _constants(node: Any, tables: Any) -> Iterator[Wire]:
+    """The values that stand in the file: a constant, those of a table, and what stands in for no value."""
+    if isinstance(node, bool | int | float):
+        yield node
+    if not isinstance(node, dict):
+        return
+    table = tables.get(node.get("table")) if isinstance(tables, dict) else None
+    stand_ins = [node.get(key) for key in ("missing", "otherwise")]
+    given = [item["value"] for item in stand_ins if isinstance(item, dict) and "value" in item]
+    for value in [node.get("value"), *(table.values() if isinstance(table, dict) else ()), *given]:
+        if isinstance(value, str | int | float | bool):
+            yield value
 
 
 def _check_field(source: Source, name: str, spot: Spot) -> None:

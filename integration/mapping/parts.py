@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from integration.mapping.conditions import Condition
 from integration.mapping.paths import Path
 from integration.mapping.values import Value
-from integration.records import WriteRule
+from integration.records import Wire, WriteRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,12 @@ class LeadKey:
 
 @dataclass(frozen=True, slots=True)
 class FieldSetter:
-    """One entry under a rule's `set:`."""
+    """One entry under a rule's `set:`. `constants` are the values that the file itself may give the field."""
 
     field: str
     write: WriteRule
     part: Part
+    constants: tuple[Wire, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import requests
 from integration.hubspot import Destination
 from integration.hubspot.contacts import Contacts
 from integration.hubspot.http import Http
-from integration.hubspot.properties import PropertyTable
 from integration.hubspot.tokens import StaticToken
+from integration.lead.properties import PropertyTable
 from integration.records import Bundle, Identifier, Outcome, Wire
 from integration.sandbox import SandboxServer, run_sandbox
 from integration.sandbox.contacts import Property

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from integration.lead.catalogue import FieldType
+from integration.lead.catalogue import Catalogue, FieldType
 from integration.records import Cause, Wire
 
 _DAY_MILLIS = 24 * 3600 * 1000
@@ -118,6 +118,12 @@ class PropertyTable:
             # A date that is not midnight in UTC is refused with INVALID_DATE.
             return str(millis - millis % _DAY_MILLIS)
         return str(value)
+
+
+def table_of(catalogue: Catalogue) -> PropertyTable:
+    """The names of contact properties by what the catalogue says."""
+    types = {name: field.type for name, field in catalogue.fields.items()}
+    return PropertyTable(types, catalogue.contacts.properties, catalogue.contacts.unique)
 
 
 def _no_undelete() -> Cause:

@@ -1,0 +1,56 @@
+"""What the account's contacts have: `GET /crm/v3/properties/contacts`, or of a dated version.
+
+https://developers.hubspot.com/docs/api-reference/crm-properties-v3/guide (2026-11-23)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from integration.clock import now
+from integration.errors import LeadwireError
+from integration.hubspot.http import Http
+from integration.hubspot.outcomes import classify
+from integration.hubspot.tokens import Token
+from integration.lead.catalogue import PortalProperty
+
+
+class AccountError(LeadwireError):
+    """HubSpot did not tell; the message says why and what to do."""
+
+
+def properties_path(version: str) -> str:
+    """Where the properties of contacts are."""
+    return "/crm/v3/properties/contacts" if version == "v3" else f"/crm/properties/{version}/contacts"
+
+
+def read_properties(http: Http, token: Token, version: str) -> dict[str, PortalProperty]:
+    """All properties of contacts, by name. Raises AccountError or TokenUnavailableError."""
+    value = token.value()
+    headers = {"Authorization": f"Bearer {value}"}
+    answer = http.request("GET", properties_path(version), headers=headers, secret=value)
+    outcome = classify(answer.status, answer.headers, answer.excerpt, now())
+    if outcome.kind != "done":
+        cause = outcome.cause
+        raise AccountError(f"{cause.detail} ({cause.cure})" if cause else "HubSpot did not answer")
+    content = answer.content
+    listed = content.get("results") if isinstance(content, dict) else None
+    if not isinstance(listed, list):
+        raise AccountError(
+            "HubSpot's answer holds no properties (check HUBSPOT_BASE_URL and HUBSPOT_API_VERSION)"
+        )
+    found = [_property(item) for item in listed if isinstance(item, dict) and item.get("name")]
+    return {item.name: item for item in found}
+
+
+def _property(item: dict[str, Any]) -> PortalProperty:
+    options = [option.get("value") for option in item.get("options") or [] if isinstance(option, dict)]
+    change = item.get("modificationMetadata")
+    read_only = bool(change.get("readOnlyValue")) if isinstance(change, dict) else False
+    return PortalProperty(
+        str(item["name"]),
+        str(item.get("type") or "string"),
+        tuple(str(option) for option in options if option is not None),
+        read_only or bool(item.get("calculated")),
+        bool(item.get("externalOptions")),
+    )

@@ -1,0 +1,122 @@
+"""The contract with the HubSpot account: what its contacts have, and which mappings do not fit that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from integration.clock import Clock
+from integration.errors import LeadwireError, Problem
+from integration.hubspot.account import read_properties
+from integration.hubspot.http import Http
+from integration.hubspot.tokens import Token
+from integration.lead.catalogue import PortalProperty
+from integration.lead.portal import misfit
+from integration.lead.properties import table_of
+from integration.logs import log_action
+from integration.pipeline.sources import Configuration, Source, Sources
+from integration.records import MICROS_PER_SECOND, Micros
+from integration.settings import Settings
+from integration.store import budget
+from integration.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+RECHECK_SECONDS = 24 * 3600.0
+RETRY_SECONDS = 3600.0
+REQUEST_SECONDS = 60.0  # the longest that one takes
+_COMMENT = "What the HubSpot account has. `leadwire fields pull` writes this part anew; the rest is yours."
+
+
+def portal_problems(
+    configuration: Configuration, portal: Mapping[str, PortalProperty] | None = None
+) -> Iterator[Problem]:
+    """Fields of mappings that HubSpot would refuse, by what is known of the account; none if nothing is."""
+    catalogue = configuration.catalogue
+    known = catalogue.portal if portal is None else portal
+    if not known:
+        return
+    table = table_of(catalogue)
+    for source in configuration.sources.values():
+        for rule in source.mapping.rules if isinstance(source, Source) else ():
+            for setter in rule.sets:
+                found = misfit(setter.field, setter.constants, table, known)
+                if found is not None:
+                    yield Problem(setter.part.place, setter.part.name, found.message, found.cure)
+
+
+def pull(settings: Settings, token: Token) -> dict[str, PortalProperty]:
+    """What the account has now. Raises AccountError or TokenUnavailableError."""
+    return read_properties(Http(settings.hubspot_base_url), token, settings.hubspot_api_version)
+
+
+def write_portal(file: Path, portal: Mapping[str, PortalProperty]) -> None:
+    """Put what the account has into `mappings/fields.yaml`; all else in it, comments too, stays as it is."""
+    yaml = YAML()
+    yaml.width = 110
+    document = yaml.load(file.read_text(encoding="utf-8")) if file.exists() else None
+    if not isinstance(document, CommentedMap):
+        document = CommentedMap({"version": 1, "fields": CommentedMap()})
+    document["portal"] = CommentedMap({name: _as_yaml(item) for name, item in sorted(portal.items())})
+    document.yaml_set_comment_before_after_key("portal", before=f"\n{_COMMENT}")
+    with file.open("w", encoding="utf-8") as stream:
+        yaml.dump(document, stream)
+
+
+def _as_yaml(item: PortalProperty) -> CommentedMap:
+    content: dict[str, Any] = {"type": item.type}
+    if item.options:
+        content["options"] = list(item.options)
+    if item.read_only:
+        content["read_only"] = True
+    if item.external_options:
+        content["external_options"] = True
+    entry = CommentedMap(content)
+    entry.fa.set_flow_style()
+    return entry
+
+
+class PortalWatch:
+    """Looks at the account once a day, and warns of mappings that no longer fit before their events fail."""
+
+    def __init__(
+        self, store: Store, settings: Settings, sources: Sources, token: Token, clock: Clock
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._sources = sources
+        self._token = token
+        self._clock = clock
+        self._next_at: Micros = 0
+
+    def step(self) -> int:
+        """Look if it is time; returns how many problems were warned of."""
+        if self._settings.hubspot_api != "contacts" or self._clock() < self._next_at:
+            return 0
+        if not self._take_slot():
+            return 0
+        self._next_at = self._clock() + int(RECHECK_SECONDS * MICROS_PER_SECOND)
+        try:
+            portal = pull(self._settings, self._token)
+        except LeadwireError as error:
+            self._next_at = self._clock() + int(RETRY_SECONDS * MICROS_PER_SECOND)
+            log_action(log, "portal.unknown", f"Cannot see HubSpot's properties: {error}", logging.WARNING)
+            return 0
+        problems = list(portal_problems(self._sources.current, portal))
+        for problem in problems:
+            log_action(log, "portal.misfit", str(problem), logging.WARNING)
+        return len(problems)
+
+    def _take_slot(self) -> bool:
+        """A slot of the budget for the one request, as everybody takes one; False if none is free now."""
+        with self._store.write() as connection:
+            now = self._clock()
+            slots = budget.free_slots(connection, now, 1)
+            seconds = REQUEST_SECONDS + self._settings.hubspot_rate_limit.seconds
+            budget.occupy(connection, dict.fromkeys(slots, now + int(seconds * MICROS_PER_SECOND)))
+            return bool(slots)
