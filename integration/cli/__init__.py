@@ -30,6 +30,7 @@ SECTIONS = {
         "events": "integration.cli.look:events",
         "leads": "integration.cli.leads:leads",
         "status": "integration.cli.status:status",
+        "doctor": "integration.cli.doctor:doctor",
     },
     "Mend": {
         "dead": "integration.cli.dead:dead",
