@@ -1,0 +1,179 @@
+"""Every source end to end: its example, signed as the sender signs, to the PUT that the stand-in HubSpot got."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import delete
+
+from integration.cli.payloads import answer_from_file, request_from_file
+from integration.clock import now
+from integration.mapping import MappingTest
+from integration.pipeline.rehearse import rehearse
+from integration.pipeline.sources import Configuration, Source, load_configuration
+from integration.records import Secret
+from integration.store.engine import Store
+from integration.store.identifiers import link
+from integration.store.tables import metadata
+from tests.acceptance.deployment import Deployment
+from tests.docs_tables import ROOT, source_folders
+from tests.standin import StandIn, standing_in
+
+LIMIT = 1_048_576
+PUBLIC_URL = "https://hooks.example.com"
+LEAD = "8a41f2f22906b93a012906b9438f0077"
+UNSIGNABLE = {"paypal"}  # only the vendor has the private key
+SECRETS = {
+    "basic": "user:made-up-password",
+    "standard-webhooks": "whsec_" + base64.b64encode(b"made up for a test").decode(),
+    "salesforce": "00D5Y000001MPM7UAO:made-up",
+    "braintree": "public_key:private_key",
+    "adyen": "0f" * 32,
+}
+
+
+def made_up_secret(source: Source) -> str:
+    options = source.mapping.verify.options
+    if options.get("key_encoding") == "hex":
+        return "0f" * 32
+    if options.get("key_encoding") == "utf8" and source.scheme.name == "standard-webhooks":
+        return "polar_whs_made-up"
+    return SECRETS.get(source.scheme.name, f"made-up-for-{source.name}")
+
+
+def all_sources() -> Configuration:
+    return load_configuration(ROOT / "mappings", {})
+
+
+def cases() -> Iterator[Any]:
+    for name, source in all_sources().sources.items():
+        assert isinstance(source, Source), source
+        for test in source.mapping.tests:
+            if test.expect and name not in UNSIGNABLE:
+                yield pytest.param(source, test, id=f"{name}: {test.name}")
+
+
+@dataclass
+class Running:
+    deployment: Deployment
+    store: Store
+    api: StandIn
+
+    def forget_everything(self) -> None:
+        """Empty store and stand-in, so that one deployment serves all tests."""
+        requests.post(f"{self.deployment.sandbox.url}/_sandbox/reset", timeout=10).raise_for_status()
+        with self.store.writing() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(delete(table))
+
+    def puts(self) -> list[dict[str, Any]]:
+        answer = requests.get(f"{self.deployment.sandbox.url}/_sandbox/requests", timeout=10)
+        answer.raise_for_status()
+        return [entry for entry in answer.json() if entry["method"] == "PUT" and entry["status"] == 200]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("every")
+    url = f"sqlite:///{folder}/leadwire.db"
+    with standing_in() as api:
+        settings = {
+            name: made_up_secret(source)
+            for source in all_sources().sources.values()
+            if isinstance(source, Source)
+            for name in source.mapping.verify.secrets[:1]
+        }
+        fetching = {
+            name: "user:made-up"
+            for source in all_sources().sources.values()
+            if isinstance(source, Source) and source.mapping.fetch
+            for name in source.mapping.fetch.settings
+        }
+        settings |= fetching
+        settings |= {"PUBLIC_URL": PUBLIC_URL, "FETCH_ALLOW_PRIVATE": "true", "STANDIN_URL": api.url}
+        ready = Deployment(url, folder, workers=1, **settings)
+        lay_out(folder / "mappings")
+        with ready as deployment:
+            store = Store(url)
+            yield Running(deployment, store, api)
+            store.dispose()
+
+
+def lay_out(mappings: Path) -> None:
+    """The shipped mappings; what they fetch comes from the stand-in for the sources' APIs."""
+    shutil.rmtree(mappings)
+    shutil.copytree(ROOT / "mappings", mappings)
+    for file in mappings.glob("*/mapping.yaml"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(
+            re.sub(r"(?m)^  base: .*$", "  base: {setting: STANDIN_URL}", text), encoding="utf-8"
+        )
+
+
+@pytest.mark.parametrize(("source", "test"), list(cases()))
+def test_an_example_ends_as_a_put(source: Source, test: MappingTest, running: Running) -> None:
+    running.forget_everything()
+    url = f"{PUBLIC_URL}/hooks/{source.name}" + (f"?{test.query}" if test.query else "")
+    request = request_from_file(source, test.given, test.headers, url)
+    fetched = answer_from_file(source, test.fetched)
+    running.api.body = fetched.body if fetched else b"{}"
+    rehearsal = rehearse(all_sources(), source, request, max_body_bytes=LIMIT, fetched=fetched)
+    of_test = next(event for event in rehearsal.events if event.incoming.position == test.position)
+    guid = seed(running, {found.kind: found.value for found in of_test.translation.identifiers})
+
+    secret = Secret(source.mapping.verify.secrets[0], made_up_secret(source))
+    signed = source.scheme.sign(request, secret, now())
+    query = signed.url.partition("?")[2]
+    answer = requests.post(
+        f"{running.deployment.url}/hooks/{source.name}" + (f"?{query}" if query else ""),
+        data=signed.body,
+        headers=dict(signed.headers),
+        timeout=30,
+    )
+
+    assert 200 <= answer.status_code < 300, answer.text
+    expected = {name: plain(value) for name, value in (test.expect or {}).items()}
+    running.deployment.wait_until(lambda: arrived(running, guid, expected), f"PUT of {expected}", seconds=20)
+    body = sent_to(running, guid)
+    assert body.pop("guid", guid) == guid
+    if len(rehearsal.events) == 1:
+        assert set(expected) <= set(body) <= set(expected) | set(test.lead_before)
+
+
+def seed(running: Running, identifiers: dict[str, str]) -> str:
+    """Put the lead in place by the best that the event knows it by; returns its guid."""
+    guid = identifiers.get("guid", LEAD)
+    fields = {"email": identifiers["email"]} if "email" in identifiers else {}
+    base = running.deployment.sandbox.url
+    requests.put(f"{base}/_sandbox/leads/{guid}", json=fields, timeout=10).raise_for_status()
+    if not {"guid", "email"} & set(identifiers):
+        known = {("guid", guid): "lead-1", **{pair: "lead-1" for pair in identifiers.items()}}
+        with running.store.writing() as connection:
+            assert link(connection, known)
+    return guid
+
+
+def plain(value: Any) -> Any:
+    """A value as it comes out of JSON."""
+    return float(value) if not isinstance(value, str | bool | type(None)) else value
+
+
+def sent_to(running: Running, guid: str) -> dict[str, Any]:
+    """All that the PUTs to this lead held, the later over the earlier."""
+    merged: dict[str, Any] = {}
+    for entry in running.puts():
+        if guid in entry["path"]:
+            merged |= {name: plain(value) for name, value in entry["body"].items()}
+    return merged
+
+
+def arrived(running: Running, guid: str, expected: dict[str, Any]) -> bool:
+    return expected.items() <= sent_to(running, guid).items()
