@@ -77,9 +77,7 @@ def _disk(settings: Settings, environ: Mapping[str, str], mounts: Callable[[], s
     platform = next((name for key, name in _PLATFORMS.items() if environ.get(key)), None)
     if kind in _PASSING_FILESYSTEMS:
         where = f"a passing file system ({kind})" + (f" on {platform}" if platform else "")
-        text = (
-            f"the database file is on {where}: it is gone after a restart, and accepted events with it"
-        )
+        text = f"the database file is on {where}: it is gone after a restart, and accepted events with it"
         cure = "set DATABASE_URL to a PostgreSQL database, or mount a volume and put the file there"
         yield Finding("disk", "problem" if platform else "warning", text, cure)
     else:

@@ -113,9 +113,7 @@ def lay_out(mappings: Path) -> None:
     shutil.copytree(ROOT / "mappings", mappings)
     for file in mappings.glob("*/mapping.yaml"):
         text = file.read_text(encoding="utf-8")
-        file.write_text(
-            re.sub(r"(?m)^  base: .*$", "  base: {setting: STANDIN_URL}", text), encoding="utf-8"
-        )
+        file.write_text(re.sub(r"(?m)^  base: .*$", "  base: {setting: STANDIN_URL}", text), encoding="utf-8")
 
 
 @pytest.mark.parametrize(("source", "test"), list(cases()))

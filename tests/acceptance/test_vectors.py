@@ -44,7 +44,10 @@ WITHOUT_FOLDER = {  # vendors' other schemes, judged in tests/unit/verify by the
     "standard-webhooks/vector_neg_ed25519_body",
     "zuora/vector_hmac_template",
 }
-NOT_JSON = {"github/vector_docs", "hubspot/vector_v3_sdk"}  # the signature is right, and the body is refused after that
+NOT_JSON = {
+    "github/vector_docs",
+    "hubspot/vector_v3_sdk",
+}  # the signature is right, and the body is refused after that
 KEY_IN_URL = """\
 version: 1
 source: keyed
