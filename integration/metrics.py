@@ -8,6 +8,11 @@ from prometheus_client.core import REGISTRY
 ACCEPTED = Counter("leadwire_accepted_total", "Requests accepted.", ["source"])
 DUPLICATES = Counter("leadwire_duplicates_total", "Requests that were duplicates.", ["source"])
 REJECTED = Counter("leadwire_rejected_total", "Requests rejected.", ["source", "reason"])
+HANDSHAKES = Counter(
+    "leadwire_handshakes_total",
+    "Handshakes, by what became of them: answered or refused.",
+    ["source", "outcome"],
+)
 ACCEPT_SECONDS = Histogram(
     "leadwire_accept_seconds",
     "From the request's arrival to its commit.",

@@ -40,6 +40,41 @@ class RawRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class BodyField:
+    """A form field that holds the real body: its name, how it is written (`text`, `base64`), and the content
+    type of what it holds.
+    """
+
+    field: str
+    encoding: str = "text"
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """A request by which a source tries out its URL, and the answer that it wants; never an event.
+
+    It is known by exactly one of a parameter of the URL (`query`), a `header`, a dotted path in the `body`,
+    whose text is `{value}` in `reply`, or by an `empty` body; all `when` (dotted paths of the body to texts)
+    must hold. `verified`: only after the scheme accepted it. `token_query` must equal the secret in the
+    setting `token_secret`. `reply_header` repeats the value.
+    """
+
+    method: str = "POST"
+    query: str | None = None
+    header: str | None = None
+    body: str | None = None
+    empty: bool = False
+    when: Mapping[str, str] = field(default_factory=dict)
+    verified: bool = True
+    token_query: str | None = None
+    token_secret: str | None = None
+    reply: str = ""
+    content_type: str = "text/plain"
+    reply_header: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Secret:
     """A live secret of a source: the name of its setting and its value. The value is never printed."""
 

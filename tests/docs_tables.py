@@ -54,6 +54,8 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "fetch": ("properties", "fetch"),
     "lead": ("properties", "lead"),
     "rule": ("properties", "rules", "items"),
+    "body": ("properties", "body"),
+    "handshake": ("properties", "handshake", "items"),
     "respond": ("properties", "respond"),
     "test": ("properties", "tests", "items"),
     "value": ("$defs", "fieldValue"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from integration.hubspot.outcomes import ambiguous, not_found
 from integration.lead.merge import LeadState, from_json
-from integration.pipeline.accept import Intake, RefusedError
+from integration.pipeline.accept import Accepted, Intake, RefusedError
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.refold import refold_once
@@ -151,7 +151,9 @@ class Engine:
         try:
             source = intake.source("shop")
             assert isinstance(source, Source)
-            return intake.accept(source, request).receipt.id
+            accepted = intake.accept(source, request)
+            assert isinstance(accepted, Accepted)
+            return accepted.receipt.id
         except RefusedError:
             return ""
         finally:

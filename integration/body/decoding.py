@@ -6,6 +6,7 @@ raw bytes, and the fields that a text may end in are checked on their own.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -22,6 +23,7 @@ from urllib.parse import parse_qsl
 from integration.body.refusal import MalformedBody, refuse
 from integration.body.xml import parse_xml
 from integration.errors import shorten
+from integration.records import BodyField
 
 MAX_DEPTH = 200
 MAX_FORM_DEPTH = 20
@@ -34,16 +36,34 @@ _BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 
 
-def decode(request_headers: Mapping[str, str], body: bytes, limit: int) -> Any:
+def decode(
+    request_headers: Mapping[str, str], body: bytes, limit: int, wrapped: BodyField | None = None
+) -> Any:
     """The payload of a request: an object or an array (JSON), or an object (form, XML).
 
     `request_headers` has lower-case names; without a content type the body is read as JSON. `limit` is
-    the largest size in bytes, also after decompression. Raises MalformedBody for anything else.
+    the largest size in bytes, also after decompression. `wrapped` names the field of a form that holds the
+    real body; bodies that are no form are read as they are. Raises MalformedBody for anything else.
     """
     kind = request_headers.get("content-type", "").partition(";")[0].strip().lower()
     parse = _parser(kind)
     plain = _decompressed(request_headers.get("content-encoding", "").strip().lower(), body, limit)
-    return parse(_text(plain))
+    payload = parse(_text(plain))
+    if wrapped is None or kind != _FORM_TYPE:
+        return payload
+    return decode({"content-type": wrapped.content_type}, _unwrapped(payload, wrapped), limit)
+
+
+def _unwrapped(form: Mapping[str, Any], wrapped: BodyField) -> bytes:
+    text = form.get(wrapped.field)
+    if not isinstance(text, str):
+        refuse(f"The form has no field {wrapped.field}, which holds the body (`body.field` of the mapping).")
+    if wrapped.encoding == "text":
+        return text.encode()
+    try:
+        return base64.b64decode("".join(text.split()).encode(), validate=True)
+    except ValueError:
+        refuse(f"The form's field {wrapped.field} is not base64.")
 
 
 def _parser(kind: str) -> Callable[[str], Any]:

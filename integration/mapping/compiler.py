@@ -30,7 +30,7 @@ from integration.mapping.values import (
     compile_value,
     settles_by_clearing,
 )
-from integration.records import Wire
+from integration.records import BodyField, Handshake, Wire
 
 FieldProblem = Callable[[str], str | None]
 
@@ -100,6 +100,19 @@ def compile_mapping(source: Source, version: str) -> Mapping | None:
         fetch=fetch,
         tests=tests,
         rules_for=_rules_for(rules),
+        body=BodyField(**data["body"]) if "body" in data else None,
+        handshake=tuple(_handshake(entry) for entry in data.get("handshake", ())),
+    )
+
+
+def _handshake(entry: dict[str, Any]) -> Handshake:
+    token = entry.get("token", {})
+    given = {key: value for key, value in entry.items() if key != "token"}
+    verified = entry.get("verified", entry.get("method", "POST") != "GET")
+    return Handshake(
+        **{**given, "verified": verified},
+        token_query=token.get("query"),
+        token_secret=token.get("secret"),
     )
 
 

@@ -19,7 +19,7 @@ from integration.mapping.translation import (
     prepared,
     translate,
 )
-from integration.records import EventContext, IncomingEvent, Micros, Translation, Wire
+from integration.records import BodyField, EventContext, Handshake, IncomingEvent, Micros, Translation, Wire
 
 LONGEST_KEY = 200
 
@@ -60,7 +60,8 @@ class Mapping:
     """A mapping file without problems. `file` is what messages call it, `version` tells contents apart.
 
     `respond` is what the source demands as answer (`status`, `body`, `content_type`), if it does;
-    `creates_leads` is `lead.create`. `fetch` says what is fetched before translation, if anything is.
+    `creates_leads` is `lead.create`. `fetch` says what is fetched before translation, if anything is; `body`
+    is the form field that holds the real body; `handshake` what is answered without being an event.
     """
 
     source: str
@@ -76,6 +77,8 @@ class Mapping:
     fetch: Fetch | None
     tests: tuple[MappingTest, ...]
     rules_for: RulesFor = field(repr=False)
+    body: BodyField | None = None
+    handshake: tuple[Handshake, ...] = ()
 
     def incoming(
         self, payload: Any, headers: Dict[str, str], query: str, received_at: Micros

@@ -20,7 +20,9 @@ from integration.store.group_commit import GroupCommit
 from integration.store.inbox import Arrival, Receipt, prune_rejected, store_arrivals
 from integration.store.wakeup import announce
 from integration.verify import redact
+from integration.verify.handshake import Reply, answer
 
+LARGEST_HANDSHAKE = 8192  # bytes: some are parsed before anything is verified
 log = logging.getLogger(__name__)
 
 
@@ -65,21 +67,57 @@ class Intake:
             raise RefusedError(503, "not_configured", _missing_setting(source))
         return source
 
-    def accept(self, source: Source, request: RawRequest) -> Accepted:
-        """Returns once the request is committed.
+    def accept(self, source: Source, request: RawRequest) -> Accepted | Reply:
+        """Returns once the request is committed; a handshake is answered and not kept.
 
         Raises RefusedError (the request is kept, with its reason) or StoreUnavailableError.
         """
+        reply = self.handshake(source, request, verified=False)
+        if reply is not None:
+            return reply
+        if request.method != "POST":
+            raise RefusedError(403, "handshake_refused", "The request is no handshake of this source.")
         verdict = source.scheme.verify(request, source.secrets, self._clock())
         if not verdict.accepted:
             self.reject(source, request, verdict)
             raise RefusedError(401, "not_verified", "The request could not be verified.")
+        reply = self.handshake(source, request, verified=True)
+        if reply is not None:
+            return reply
         try:
-            payload = decode(request.headers, request.body, self._max_body_bytes)
+            payload = decode(request.headers, request.body, self._max_body_bytes, source.mapping.body)
         except MalformedBody as error:
             self.reject(source, request, Verdict(error.code, error.detail))
             raise RefusedError(error.status, error.code, error.detail) from error
         return self._store(source, request, payload)
+
+    def handshake(self, source: Source, request: RawRequest, *, verified: bool) -> Reply | None:
+        """The answer if this is a handshake of the source, of those that do or do not need verification."""
+        entries = [entry for entry in source.mapping.handshake if entry.verified is verified]
+        if not entries:
+            return None
+        payload = self._handshake_payload(source, request)
+        reply = answer(entries, request, payload, source.secrets, source.handshake_secrets)
+        if reply is None:
+            return None
+        outcome = "refused" if reply.refused else "answered"
+        metrics.HANDSHAKES.labels(source.name, outcome).inc()
+        log_action(
+            log, "request.handshake", f"A handshake of {source.name}: {outcome}",
+            source=source.name, outcome=outcome, client=request.client,
+        )  # fmt: skip
+        if reply.refused:
+            raise RefusedError(403, "handshake_refused", "The handshake's token or value is not right.")
+        return reply
+
+    def _handshake_payload(self, source: Source, request: RawRequest) -> object:
+        """The small body that a handshake has; None if there is none or it cannot be read."""
+        if not request.body or len(request.body) > LARGEST_HANDSHAKE:
+            return None
+        try:
+            return decode(request.headers, request.body, LARGEST_HANDSHAKE, source.mapping.body)
+        except MalformedBody:
+            return None
 
     def reject(self, source: Source, request: RawRequest, verdict: Verdict) -> None:
         """Keep a request that is not accepted, and why."""

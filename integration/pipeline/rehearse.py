@@ -198,7 +198,7 @@ def _events(
     max_body_bytes: int,
     fetched: Fetched | None,
 ) -> Iterator[RehearsedEvent]:
-    payload = decode(request.headers, request.body, max_body_bytes)
+    payload = decode(request.headers, request.body, max_body_bytes, source.mapping.body)
     headers, query, received_at = request.headers, request.query, request.received_at
     seen: set[str] = set()
     for event in source.mapping.incoming(payload, headers, query, received_at):

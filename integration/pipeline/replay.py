@@ -233,7 +233,7 @@ class Replay:
         """The event's own part of its request's body; None where that cannot be read."""
         event, request = item.event, item.event.request
         if event.request_id not in decoded:
-            decoded[event.request_id] = self._decoded(request)
+            decoded[event.request_id] = self._decoded(source, request)
         body = decoded[event.request_id]
         if isinstance(body, MalformedBody):
             return None
@@ -243,9 +243,9 @@ class Replay:
         payload: object = context.payload
         return payload
 
-    def _decoded(self, request: RawRequest) -> object:
+    def _decoded(self, source: Source, request: RawRequest) -> object:
         try:
-            return decode(request.headers, request.body, self._max_body_bytes)
+            return decode(request.headers, request.body, self._max_body_bytes, source.mapping.body)
         except MalformedBody as error:
             return error
 
@@ -332,7 +332,7 @@ class Replay:
             return False
         if not source.scheme.verify(request, source.secrets, request.received_at).accepted:
             return False
-        payload = self._decoded(request)
+        payload = self._decoded(source, request)
         if isinstance(payload, MalformedBody):
             return False
         if dry_run:

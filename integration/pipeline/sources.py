@@ -28,7 +28,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 class Source:
     """A source that can be used: its mapping without problems, its scheme, and the secrets that are set.
 
-    `fetch_settings` are those of the settings of its `fetch:` that are set, by name.
+    `fetch_settings` are those of the settings of its `fetch:` that are set, by name; `handshake_secrets`
+    those of its handshakes.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Source:
     scheme: Scheme
     secrets: tuple[Secret, ...]
     fetch_settings: Mapping[str, Secret] = field(default_factory=dict)
+    handshake_secrets: tuple[Secret, ...] = ()
 
     @property
     def missing_fetch_settings(self) -> tuple[str, ...]:
@@ -148,13 +150,16 @@ def _load_source(
         scheme = build(mapping.verify.options)
         secrets = read_secrets(mapping.verify.secrets, environ)
         fetching = read_secrets(mapping.fetch.settings if mapping.fetch else (), environ)
+        tokens = (entry.token_secret for entry in mapping.handshake if entry.token_secret)
+        handshake_secrets = read_secrets(tuple(tokens), environ)
     except MappingError as error:
         return BrokenSource(folder.name, error.problems)
     except (ValueError, SettingError) as error:
         return BrokenSource(folder.name, (Problem(shown_as, "verify", str(error)),))
     if mapping.source != folder.name:
         return BrokenSource(folder.name, (_misnamed(mapping.source, folder.name, shown_as),))
-    return Source(folder.name, mapping, scheme, secrets, {found.name: found for found in fetching})
+    fetch_settings = {found.name: found for found in fetching}
+    return Source(folder.name, mapping, scheme, secrets, fetch_settings, handshake_secrets)
 
 
 def _misnamed_folders(directory: Path) -> Iterator[Problem]:

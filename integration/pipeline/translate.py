@@ -139,7 +139,7 @@ def translate_events(
             result.append(Translated(event, Translation(dead=_no_mapping(event.source)), ""))
             continue
         if event.request_id not in decoded:
-            decoded[event.request_id] = _decode(event.request, max_body_bytes)
+            decoded[event.request_id] = _decode(source, event.request, max_body_bytes)
         translation = _translate(configuration, source, event, decoded[event.request_id])
         mapping = source.mapping
         result.append(Translated(event, translation, mapping.version, mapping.creates_leads))
@@ -181,9 +181,9 @@ def translate_and_validate(
     return translation
 
 
-def _decode(request: RawRequest, limit: int) -> object:
+def _decode(source: Source, request: RawRequest, limit: int) -> object:
     try:
-        return decode(request.headers, request.body, limit)
+        return decode(request.headers, request.body, limit, source.mapping.body)
     except MalformedBody as error:
         return error
 

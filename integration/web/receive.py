@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from integration import metrics
 from integration.clock import Clock
@@ -17,6 +18,7 @@ from integration.logs import log_action
 from integration.pipeline.accept import Accepted, Intake, RefusedError
 from integration.pipeline.sources import Source
 from integration.records import RawRequest, Verdict
+from integration.verify.handshake import Reply
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,13 @@ def receive_blueprint(intake: Intake, clock: Clock, *, public_url: str, max_body
     """The routes of the receiving side."""
     blueprint = Blueprint("receive", __name__)
 
-    @blueprint.post("/hooks/<name>")
+    @blueprint.route("/hooks/<name>", methods=["GET", "POST"], provide_automatic_options=False)
     def receive(name: str) -> Response:
         started = time.perf_counter()
         source = intake.source(name)
+        if request.method == "HEAD":  # Intercom looks so whether the URL is there, when it is saved
+            return Response()
+        _require_method(source, request.method)
         try:
             body = read_body(request.environ, max_body_bytes)
         except _UnreadableBodyError as error:
@@ -54,6 +59,12 @@ def receive_blueprint(intake: Intake, clock: Clock, *, public_url: str, max_body
         return _answer(accepted)
 
     return blueprint
+
+
+def _require_method(source: Source, method: str) -> None:
+    """Only sources with such a handshake may use another method than POST."""
+    if method != "POST" and all(entry.method != method for entry in source.mapping.handshake):
+        raise MethodNotAllowed(["POST"])
 
 
 def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
@@ -122,7 +133,7 @@ def client_address(address: str) -> str:
     return (match["v6"] or match["v4"]) if match else address
 
 
-def _accept(intake: Intake, source: Source, raw: RawRequest) -> Accepted:
+def _accept(intake: Intake, source: Source, raw: RawRequest) -> Accepted | Reply:
     try:
         return intake.accept(source, raw)
     except StoreUnavailableError as error:
@@ -130,7 +141,10 @@ def _accept(intake: Intake, source: Source, raw: RawRequest) -> Accepted:
         raise
 
 
-def _answer(accepted: Accepted) -> Response:
+def _answer(accepted: Accepted | Reply) -> Response:
+    if isinstance(accepted, Reply):
+        headers = {"X-Content-Type-Options": "nosniff", **accepted.headers}
+        return Response(accepted.text, headers=headers, content_type=accepted.content_type)
     respond = accepted.response
     if respond is not None:
         return Response(

@@ -396,6 +396,8 @@ def test_the_file_with_every_key_has_every_key() -> None:
         "fetch": document["fetch"],
         "lead": document["lead"],
         "rule": document["rules"][0],
+        "body": document["body"],
+        "handshake": {key: entry[key] for entry in document["handshake"] for key in entry},
         "respond": document["respond"],
         "test": document["tests"][0],
     }
