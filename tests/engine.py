@@ -152,12 +152,12 @@ class Engine:
             source = intake.source("shop")
             assert isinstance(source, Source)
             accepted = intake.accept(source, request)
-            assert isinstance(accepted, Accepted)
-            return accepted.receipt.id
         except RefusedError:
             return ""
         finally:
             intake.close()
+        assert isinstance(accepted, Accepted)
+        return accepted.receipt.id
 
     def translate(self) -> None:
         """Translate all that waits, as a worker would."""

@@ -1,4 +1,4 @@
-"""Every source end to end: its example, signed as the sender signs, to the PUT that the stand-in HubSpot got."""
+"""Every source end to end: its example, signed as the sender signs, to the PUT that HubSpot got."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("every")
     url = f"sqlite:///{folder}/leadwire.db"
     with standing_in() as api:
-        settings = {
+        settings: dict[str, Any] = {
             name: made_up_secret(source)
             for source in all_sources().sources.values()
             if isinstance(source, Source)
