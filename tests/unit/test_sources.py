@@ -117,11 +117,18 @@ def rules_in(configuration: Configuration, source: Source, test: MappingTest) ->
 
 
 @each_folder
-def test_every_example_is_used_by_a_test(folder: Path, configuration: Configuration) -> None:
-    tests = source_in(configuration, folder).mapping.tests
-    used = {file.resolve() for test in tests for file in (test.given, test.fetched) if file}
+def test_every_example_with_an_event_is_used_by_a_test(folder: Path, configuration: Configuration) -> None:
+    source = source_in(configuration, folder)
+    used = {file.resolve() for test in source.mapping.tests for file in (test.given, test.fetched) if file}
+    left = [file for file in files_of(folder / "examples") if file.resolve() not in used]
 
-    assert [file.name for file in files_of(folder / "examples") if file.resolve() not in used] == []
+    assert [file.name for file in left if has_event(configuration, source, file)] == []
+
+
+def has_event(configuration: Configuration, source: Source, file: Path) -> bool:
+    """Whether a payload is more than a ping or handshake."""
+    request = request_from_file(source, file, {}, "https://hooks.example.com/")
+    return bool(rehearse(configuration, source, request, max_body_bytes=LIMIT).events)
 
 
 @each_folder
