@@ -22,9 +22,10 @@ from integration.pipeline.sources import Configuration, Source, load_configurati
 from integration.records import Secret
 from integration.store.engine import Store
 from integration.store.identifiers import link
+from integration.store.leads import create
 from integration.store.tables import metadata
 from tests.acceptance.deployment import Deployment
-from tests.docs_tables import ROOT, source_folders
+from tests.docs_tables import ROOT
 from tests.standin import StandIn, standing_in
 
 LIMIT = 1_048_576
@@ -155,8 +156,9 @@ def seed(running: Running, identifiers: dict[str, str]) -> str:
     base = running.deployment.sandbox.url
     requests.put(f"{base}/_sandbox/leads/{guid}", json=fields, timeout=10).raise_for_status()
     if not {"guid", "email"} & set(identifiers):
-        known = {("guid", guid): "lead-1", **{pair: "lead-1" for pair in identifiers.items()}}
+        known = {("guid", guid): "lead-1", **dict.fromkeys(identifiers.items(), "lead-1")}
         with running.store.write() as connection:
+            create(connection, ["lead-1"], now())
             assert link(connection, known)
     return guid
 
