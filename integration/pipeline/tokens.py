@@ -84,7 +84,11 @@ class SharedToken:
             if self._good_until(EARLY_SECONDS):
                 return
             if self._lease():
-                self._fetch_and_keep()
+                self._look()  # another worker may have finished between the look and the lease
+                if self._good_until(EARLY_SECONDS):
+                    self._give_back()
+                else:
+                    self._fetch_and_keep()
                 return
             if self._good_until(0):  # another worker is at it; this one is still good
                 return
@@ -112,6 +116,10 @@ class SharedToken:
         with self._store.write() as connection:
             now = self._clock()
             return tokens.lease_refresh(connection, now, self._after(now, LEASE_SECONDS))
+
+    def _give_back(self) -> None:
+        with self._store.write() as connection:
+            tokens.release_refresh(connection, 0)
 
     def _fetch_and_keep(self) -> None:
         try:

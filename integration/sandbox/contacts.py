@@ -55,8 +55,8 @@ class Contact:
 
     def as_json(self, names: Iterable[str] | None = None) -> dict[str, Any]:
         """The contact as the API sends it, with these properties; all if None."""
-        known: Mapping[str, str | None] = self.properties
-        shown = dict(known) if names is None else {name: known.get(name) for name in names}
+        known = self.properties
+        shown = known if names is None else {name: known[name] for name in names if name in known}
         return {
             "id": self.id,
             "properties": {"hs_object_id": self.id, **shown},

@@ -297,6 +297,7 @@ def _row_error(key: str) -> dict[str, Any]:
     message = f"No contact with ID {key} exists"
     return {
         "status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": [key]},
+        "errors": [], "links": {},
     }  # fmt: skip
 
 

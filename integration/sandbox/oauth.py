@@ -64,11 +64,9 @@ def oauth_blueprint(grants: Grants) -> Blueprint:
         form = request.form
         needed = ("client_id", "client_secret", "refresh_token")
         if form.get("grant_type") != "refresh_token" or not all(form.get(name) for name in needed):
-            return jsonify(status="BAD_REQUEST", message="missing or unknown parameters"), 400
+            return _refused("BAD_REQUEST", "missing or unknown parameters"), 400
         if grants.revoked:
-            return jsonify(
-                status="BAD_REFRESH_TOKEN", error="invalid_grant", message="the grant is revoked"
-            ), 400
+            return _refused("BAD_REFRESH_TOKEN", "the grant is revoked", error="invalid_grant"), 400
         return jsonify({**grants.issue(), "refresh_token": form["refresh_token"]}), 200
 
     @api.post("/_sandbox/oauth")
@@ -81,6 +79,12 @@ def oauth_blueprint(grants: Grants) -> Blueprint:
         return jsonify(revoked=grants.revoked, expires_in=grants.expires_in, issued=grants.issued)
 
     return api
+
+
+def _refused(status: str, message: str, **more: str) -> Response:
+    return jsonify(
+        status=status, message=message, category="VALIDATION_ERROR", correlationId=str(uuid.uuid4()), **more
+    )
 
 
 def expired_reply() -> Reply:

@@ -124,7 +124,7 @@ class TestLeadsV1(DestinationContract):
     def test_urllib3_logs_the_request_without_the_token(
         self, server: ScriptedServer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, "urllib3.connectionpool")  # other libraries may have made it quiet
         self.build(server.url).send([bundle()])
         assert "access_token=[redacted]" in caplog.text
 
