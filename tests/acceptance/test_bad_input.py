@@ -246,7 +246,7 @@ def test_a_missing_lead_and_a_wrong_type_are_dead_letters_with_their_place(deplo
     state, detail = state_of(deployment, "shop")
     assert state == "dead"
     assert "'many'" in detail
-    assert "mappings/shop/mapping.yaml:18" in detail
+    assert "mappings/shop/mapping.yaml:20" in detail
 
 
 def state_of(deployment: Deployment, source: str) -> tuple[str, str]:

@@ -89,7 +89,8 @@ def settings_of(mapping: Path, vector: dict[str, Any]) -> dict[str, str]:
 
 
 def _parts_of(secret: dict[str, str]) -> tuple[str, str]:
-    return ("username", "password") if "username" in secret else ("organization_id", "token")
+    pairs = (("username", "password"), ("public_key", "private_key"), ("organization_id", "token"))
+    return next(pair for pair in pairs if pair[0] in secret)
 
 
 def lay_out(folder: Path, source: str) -> Path:
