@@ -80,6 +80,9 @@ class FakeHubSpot:
     def request_kind(self, bundle: Bundle) -> str:
         return "find" if bundle.finds else "read" if bundle.reads else "write"
 
+    def cost(self, request_kind: str) -> int:  # noqa: ARG002 - the protocol's
+        return 1
+
     def is_search(self, request_kind: str) -> bool:
         return request_kind == "find"
 

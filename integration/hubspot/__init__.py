@@ -46,8 +46,11 @@ class Destination(Protocol):
     def is_search(self, request_kind: str) -> bool:
         """Whether requests of this kind are searches, of which HubSpot allows fewer."""
 
+    def cost(self, request_kind: str) -> int:
+        """How many HTTP requests a call with bundles of this kind makes."""
+
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        """Send bundles of one kind in one HTTP request: one outcome for each, in their order.
+        """Send bundles of one kind together: one outcome for each, in their order.
 
         Never raises for anything that HubSpot or the network does.
         """

@@ -17,7 +17,7 @@ from integration.hubspot.http import Answer, Http
 from integration.hubspot.outcomes import ambiguous, classify, not_found, nothing_written, unreadable
 from integration.hubspot.refusals import judge_refusal, judge_row
 from integration.hubspot.tokens import Token, TokenUnavailableError, after_expiry
-from integration.lead.properties import ARCHIVE_FIELD, PropertyTable
+from integration.lead.properties import ARCHIVE_FIELD, STAGE_PROPERTY, PropertyTable
 from integration.records import Bundle, Cause, Outcome
 
 MAX_BATCH = 100  # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
@@ -65,21 +65,27 @@ class Contacts:
         self.finds_by = frozenset({"email", *table.unique})
 
     def request_kind(self, bundle: Bundle) -> str:
-        """`find email`, `read`, `update`, `upsert` or `archive`."""
+        """`find email`, `read`, `update`, `upsert`, `archive`, or `stage`, which may move one back."""
         if bundle.finds:
             return f"find {bundle.finds[0].kind}"
         if bundle.reads:
             return "read"
         if bundle.fields.get(ARCHIVE_FIELD) is True:
             return "archive"
-        return "upsert" if bundle.creates else "update"
+        if bundle.creates:
+            return "upsert"
+        return "stage" if bundle.fields.get(STAGE_PROPERTY) else "update"
 
     def is_search(self, request_kind: str) -> bool:  # noqa: ARG002 - the protocol's
         """Batch reads are none: contacts are looked up by unique properties."""
         return False
 
+    def cost(self, request_kind: str) -> int:
+        """Two where a mapping sets the lifecycle stage itself: it is cleared first, else one."""
+        return 2 if request_kind == "stage" else 1
+
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        """Send bundles of one kind in one request: one outcome each. Never raises for what HubSpot does."""
+        """Send bundles of one kind together: one outcome each. Never raises for what HubSpot does."""
         settled: dict[int, Outcome] = {}
         rows: dict[int, _Row] = {}
         for position, bundle in enumerate(bundles):
@@ -113,6 +119,17 @@ class Contacts:
         except TokenUnavailableError as error:
             return [Outcome("stop", cause=error.cause)] * len(rows)
         kind, _, found_by = kind.partition(" ")
+        if kind == "stage":
+            # A stage moves backwards only if it was cleared before:
+            # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
+            cleared = [_Row(row.bundle, {STAGE_PROPERTY: ""}) for row in rows]
+            before = self._sent("update", "", cleared, token)
+            if any(outcome.kind != "done" for outcome in before):
+                return before
+            kind = "update"
+        return self._sent(kind, found_by, rows, token)
+
+    def _sent(self, kind: str, found_by: str, rows: Sequence[_Row], token: str) -> list[Outcome]:
         answer = self._http.request(
             "POST",
             f"{self._path}/batch/{_OPERATIONS[kind]}",

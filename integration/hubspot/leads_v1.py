@@ -48,6 +48,10 @@ class LeadsV1:
         """Looking a lead up by email is one."""
         return request_kind == "find"
 
+    def cost(self, request_kind: str) -> int:  # noqa: ARG002 - the protocol's
+        """Always one."""
+        return 1
+
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         """Send each bundle: one outcome for each, in their order. Never raises for what HubSpot does."""
         return [self._send_one(bundle) for bundle in bundles]

@@ -10,9 +10,11 @@ import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from sqlalchemy import Connection
 
@@ -43,7 +45,7 @@ from integration.store.leads import LeadRow
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 10
-LONGEST_REQUEST_SECONDS = 60
+LONGEST_REQUEST_SECONDS = 80  # two in a row, where one call makes two
 LEADS_PER_CLAIM = 1000
 # https://developers.hubspot.com/docs/api-reference/search/guide (2026-11-23) allows five a second to an
 # account; one is left to others.
@@ -179,10 +181,10 @@ class Deliverer:
 
     def _claim_in(self, connection: Connection, limit: int) -> Claim:
         now = self._clock()
-        slots = budget.free_slots(connection, now, limit)
+        slots = budget.free_slots(connection, now, limit + 1)  # one more, as a call may make two requests
         if not slots:
             return Claim((), budget.next_free_at(connection))
-        most = min(len(slots) * self._destination.max_batch, max(LEADS_PER_CLAIM, len(slots)))
+        most = min(min(len(slots), limit) * self._destination.max_batch, max(LEADS_PER_CLAIM, limit))
         until = now + LEASE_SECONDS * MICROS_PER_SECOND
         rows = leads.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
@@ -190,7 +192,7 @@ class Deliverer:
         leads.save(connection, [self._without_request(row, plan, now) for row, plan in planned
                                 if not isinstance(plan, Bundle)], now)  # fmt: skip
         to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]
-        jobs, left_over = self._jobs(connection, to_send, slots, now)
+        jobs, left_over = self._jobs(connection, to_send, slots, limit)
         leads.save(connection, left_over, now)
         free_at = self._free_after_crash(now)
         budget.occupy(connection, {slot: free_at[slot[0]] for job in jobs for slot in job.slots})
@@ -210,18 +212,20 @@ class Deliverer:
         connection: Connection,
         to_send: Sequence[tuple[LeadRow, Bundle]],
         slots: Sequence[Slot],
-        now: Micros,
+        limit: int,
     ) -> tuple[list[Job], list[LeadRow]]:
-        """The requests that the slots suffice for, and the leads that are due again for want of a slot."""
+        """The calls that the slots suffice for, and the leads that are due again for want of a slot."""
+        now = self._clock()
         jobs: list[Job] = []
         left_over: list[LeadRow] = []
         free, searches = iter(slots), iter(budget.free_slots(connection, now, len(slots), budget.SEARCH))
         for kind, group in self._requests(to_send):
             rows, bundles = tuple(row for row, _ in group), tuple(bundle for _, bundle in group)
             search = next(searches, None) if self._destination.is_search(kind) else ()
-            slot = next(free, None) if search is not None else None
-            if slot is not None and search is not None:
-                jobs.append(Job(rows, bundles, (slot, search) if search else (slot,)))
+            cost = self._destination.cost(kind)
+            taken = tuple(islice(free, cost)) if search is not None and len(jobs) < limit else ()
+            if len(taken) == cost and search is not None:
+                jobs.append(Job(rows, bundles, (*taken, search) if search else taken))
                 continue
             account = budget.SEARCH if search is None else budget.ACCOUNT
             due_at = max(now, budget.next_free_at(connection, account) or now)
@@ -295,16 +299,18 @@ class Deliverer:
             self._send_and_settle(Job(rows, bundles, slots))
 
     def _take_slots(self, accounts: Sequence[str]) -> tuple[Slot, ...]:
-        """A slot of each of these budgets, once they are free and delivery is not paused."""
+        """As many slots of these budgets, once they are free and delivery is not paused."""
+        wanted = Counter(accounts)
         while not self._stopping.is_set():
             with self._store.write() as connection:
                 now = self._clock()
                 wait_until = budget.current_pause(connection).until
-                found = (
-                    [] if wait_until > now else [budget.free_slots(connection, now, 1, a) for a in accounts]
-                )
-                if found and all(found):
-                    taken = tuple(slots[0] for slots in found)
+                found = {
+                    account: budget.free_slots(connection, now, number, account)
+                    for account, number in (wanted.items() if wait_until <= now else ())
+                }
+                if all(len(found.get(account, ())) == number for account, number in wanted.items()):
+                    taken = tuple(chain.from_iterable(found.values()))
                     free_at = self._free_after_crash(now)
                     budget.occupy(connection, {slot: free_at[slot[0]] for slot in taken})
                     return taken

@@ -180,6 +180,16 @@ class TestAgainstTheSandbox:
         assert contact(sandbox, "1")["closedate"] == "2011-12-07T21:39:14.000Z"
         assert contact(sandbox, "2")["lifecyclestage"] == "evangelist"
 
+    def test_a_mapping_that_says_so_moves_a_stage_back(self, sandbox: SandboxServer, version: str) -> None:
+        seed(sandbox, "1", lifecyclestage="customer", city="Berlin")
+        destination = contacts(sandbox.url, version)
+        bundle = lead("1", lifecyclestage="lead", city="Paris")
+        assert destination.cost(destination.request_kind(bundle)) == 2
+        assert kinds(destination.send([bundle])) == ["done"]
+        assert contact(sandbox, "1")["lifecyclestage"] == "lead"
+        assert contact(sandbox, "1")["city"] == "Paris"
+        assert requests.get(f"{sandbox.url}/_sandbox/stats", timeout=5).json()["requests"] == 2
+
     def test_values_are_read_as_the_leads_api_has_them(self, sandbox: SandboxServer, version: str) -> None:
         seed(sandbox, "1", closedate="1323293954000", visits="3", city="Paris")
         bundle = Bundle("lead-1", {"contact_id": "1"}, {}, reads=("closedAt", "visits", "city", "phone"))
