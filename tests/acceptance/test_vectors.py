@@ -1,6 +1,7 @@
 """Recorded requests and their verdicts, over real HTTP against the running application with its clock set.
 
-Every system that has recorded requests and a folder under `mappings/` is judged by that folder as it is.
+Every system that has a folder under `mappings/` is judged by that folder as it is. Requests in another scheme
+than the folder's, and those of systems without one, are judged by a mapping made of the vector's own options.
 """
 
 from __future__ import annotations
@@ -15,101 +16,89 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from ruamel.yaml import YAML
 from werkzeug.serving import make_server
 
-from integration.pipeline.sources import Sources
+from integration.pipeline.sources import Source, Sources
 from integration.settings import Settings
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from integration.web.app import create_app
+from tests.vectors import VECTORS, options_of, read_vector, secret_of
 
-ROOT = Path(__file__).parents[2]
-MAPPINGS = ROOT / "mappings"
-VECTORS = ROOT / "tests" / "data" / "vectors"
+MAPPINGS = Path(__file__).parents[2] / "mappings"
+MADE = "made"
 NAMED_OTHERWISE = {"standard-webhooks": "generic"}
 BY_SCHEME = {  # folders for other signatures of the same system
     ("hubspot", "hubspot_v1"): "hubspot-v1",
     ("hubspot", "hubspot_v2"): "hubspot-workflow",
-    ("chargebee", "token_query"): "keyed",
-    ("generic", "token_bearer"): "generic-token",
 }
-WITHOUT_FOLDER = {  # vendors' other schemes, judged in tests/unit/verify by their options alone
+IN_ANOTHER_SCHEME = {  # than the folder of their system
     "adyen/vector_platform_header",
-    "hubspot/vector_v2_get",  # a GET carries no event
+    "chargebee/vector_query_key",
     "maxio/vector_legacy_md5",
     "recurly/vector_xml_basic",
     "shopify/vector_events_headers",
-    "standard-webhooks/vector_ed25519",
-    "standard-webhooks/vector_neg_ed25519_body",
     "zuora/vector_hmac_template",
+    "zuora/vector_neg_body",
+    "zuora/vector_neg_secret",
 }
-NOT_JSON = {
-    "github/vector_docs",
-    "hubspot/vector_v3_sdk",
-}  # the signature is right, and the body is refused after that
-KEY_IN_URL = """\
-version: 1
-source: keyed
-title: A key in the URL
-verify: {scheme: token, query: key, secrets: [KEYED_TOKEN]}
-event: {id: id, type: event_type, time: {from: occurred_at, as: unix_seconds}}
-lead: {guid: guid}
-rules: [{name: all, events: ["*"], set: {city: city}}]
-"""
+OTHER_STATUS = {
+    "github/vector_docs": 400,  # the signature is right, but the body is no JSON
+    "hubspot/vector_v3_sdk": 400,  # the same
+    "hubspot/vector_v2_get": 405,  # events come by POST
+}
 
 
-def source_of(file: Path, vector: dict[str, Any]) -> str | None:
-    """The source that the request is for; None if no folder has its scheme."""
+def source_of(file: Path, vector: dict[str, Any]) -> str:
+    """The source that the request is for: a folder's name, or MADE."""
     system = file.parent.name
-    if f"{system}/{file.stem}" in WITHOUT_FOLDER:
-        return None
-    source = BY_SCHEME.get((system, vector["scheme"]))
-    if source is None and system != "generic":
-        source = NAMED_OTHERWISE.get(system, system)
-    known = source == "keyed" or (source is not None and (MAPPINGS / source / "mapping.yaml").exists())
-    return source if known else None
+    if system == "generic" or f"{system}/{file.stem}" in IN_ANOTHER_SCHEME:
+        return MADE
+    return BY_SCHEME.get((system, vector["scheme"]), NAMED_OTHERWISE.get(system, system))
 
 
 def vectors() -> Iterator[Any]:
-    for file in sorted(VECTORS.glob("*/vector*.json")):
-        vector = json.loads(file.read_text(encoding="utf-8"))
-        source = source_of(file, vector)
-        if source is not None and vector["valid"] is not None:
-            name = f"{file.parent.name}/{file.stem}"
-            status = 400 if name in NOT_JSON else 200
-            yield pytest.param(source, file.parent, vector, status if vector["valid"] else 401, id=name)
+    for file in VECTORS:
+        vector = read_vector(file)
+        name = f"{file.parent.name}/{file.stem}"
+        status = OTHER_STATUS.get(name, 200) if vector["valid"] else 401
+        yield pytest.param(source_of(file, vector), file.parent, vector, status, id=name)
 
 
-def settings_of(mapping: Path, vector: dict[str, Any]) -> dict[str, str]:
-    """The vector's secret under the name that the mapping gives it."""
-    secret = vector["secret"]
-    text = secret if isinstance(secret, str) else ":".join(secret[name] for name in _parts_of(secret))
-    return {YAML(typ="safe").load(mapping)["verify"]["secrets"][0]: text}
-
-
-def _parts_of(secret: dict[str, str]) -> tuple[str, str]:
-    pairs = (("username", "password"), ("public_key", "private_key"), ("organization_id", "token"))
-    return next(pair for pair in pairs if pair[0] in secret)
-
-
-def lay_out(folder: Path, source: str) -> Path:
-    """A folder of mappings with this source only, as it is shipped."""
+def lay_out(folder: Path, source: str, vector: dict[str, Any]) -> Path:
+    """A folder of mappings with this source only, as it is shipped or as it is made for the vector."""
     mappings = folder / "mappings"
     mappings.mkdir()
     (mappings / "fields.yaml").symlink_to(MAPPINGS / "fields.yaml")
-    if source == "keyed":
+    if source == MADE:
         (mappings / source).mkdir()
-        (mappings / source / "mapping.yaml").write_text(KEY_IN_URL)
+        (mappings / source / "mapping.yaml").write_text(json.dumps(made_mapping(vector)))  # JSON is YAML
     else:
         (mappings / source).symlink_to(MAPPINGS / source)
     return mappings
 
 
+def made_mapping(vector: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "source": MADE,
+        "verify": {**options_of(vector), "secrets": ["MADE_SECRET"]},
+        "event": {"type": {"value": "any"}},
+        "lead": {"guid": "guid"},
+        "rules": [{"name": "all", "events": ["*"], "set": {"city": "city"}}],
+    }
+
+
+def configured(mappings: Path, source: str, vector: dict[str, Any]) -> Sources:
+    """The sources with the vector's secret under the first name that the mapping gives it."""
+    found = Sources(mappings, {}).get(source)
+    assert isinstance(found, Source), found
+    return Sources(mappings, {found.mapping.verify.secrets[0]: secret_of(vector).value})
+
+
 @contextmanager
 def running(folder: Path, source: str, vector: dict[str, Any]) -> Iterator[str]:
     """The application with one source; its public URL is where the vector was sent to."""
-    mappings = lay_out(folder, source)
     sent_to = urlsplit(vector["url"])
     settings = Settings.read(
         {
@@ -120,10 +109,10 @@ def running(folder: Path, source: str, vector: dict[str, Any]) -> Iterator[str]:
     store = Store(settings.database_url)
     upgrade(store)
     store.dispose()
-    secrets = settings_of(mappings / source / "mapping.yaml", vector)
-    app = create_app(settings, Sources(mappings, secrets), lambda: vector["now"] * 1_000_000)
+    sources = configured(lay_out(folder, source, vector), source, vector)
+    app = create_app(settings, sources, lambda: vector["now"] * 1_000_000)
     server = make_server("127.0.0.1", 0, behind_proxy(app, sent_to.path, sent_to.query), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.port}"
@@ -145,6 +134,26 @@ def behind_proxy(app: Any, path: str, query: str) -> Any:
     return called
 
 
+def demanded_body(folder: Path, vector: dict[str, Any]) -> bytes | None:
+    """The body that the vendor wants in the answer; None if any will do."""
+    demanded = vector.get("expect_response", {})
+    if "body_file" in demanded:
+        return (folder / demanded["body_file"]).read_bytes()
+    return demanded["body"].encode() if "body" in demanded else None
+
+
+def test_every_folder_that_is_named_here_is_shipped() -> None:
+    names = {source_of(file, read_vector(file)) for file in VECTORS} - {MADE}
+
+    assert {name for name in names if not (MAPPINGS / name / "mapping.yaml").exists()} == set()
+
+
+def test_exceptions_are_of_vectors_that_exist() -> None:
+    names = {f"{file.parent.name}/{file.stem}" for file in VECTORS}
+
+    assert IN_ANOTHER_SCHEME | OTHER_STATUS.keys() <= names
+
+
 @pytest.mark.parametrize(("source", "folder", "vector", "status"), list(vectors()))
 def test_a_recorded_request_gets_its_verdict(
     source: str, folder: Path, vector: dict[str, Any], status: int, tmp_path: Path
@@ -160,3 +169,11 @@ def test_a_recorded_request_gets_its_verdict(
         )
 
     assert answer.status_code == status, answer.text
+    demanded = demanded_body(folder, vector)
+    if status == 200 and demanded is not None:
+        assert without_layout(answer.content) == without_layout(demanded)
+
+
+def without_layout(body: bytes) -> bytes:
+    """The body without the space that XML does not mind: between elements, and between attributes."""
+    return b" ".join(body.split()).replace(b"> <", b"><")
