@@ -136,7 +136,7 @@ def behind_proxy(app: Any, path: str, query: str) -> Any:
 
 def demanded_body(folder: Path, vector: dict[str, Any]) -> bytes | None:
     """The body that the vendor wants in the answer; None if any will do."""
-    demanded = vector.get("expect_response", {})
+    demanded: dict[str, str] = vector.get("expect_response", {})
     if "body_file" in demanded:
         return (folder / demanded["body_file"]).read_bytes()
     return demanded["body"].encode() if "body" in demanded else None
