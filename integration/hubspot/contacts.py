@@ -8,20 +8,29 @@ means is told by the trace id that each row carries, or its contact id; never by
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from integration.clock import Clock, now
+from integration.hubspot.content import context_of, objects
 from integration.hubspot.http import Answer, Http
-from integration.hubspot.outcomes import ambiguous, classify, not_found, nothing_written, unreadable
-from integration.hubspot.refusals import judge_refusal, judge_row
+from integration.hubspot.outcomes import (
+    ambiguous,
+    classify,
+    no_such_api,
+    not_found,
+    nothing_written,
+    unreadable,
+)
+from integration.hubspot.refusals import NOT_FOUND, judge_refusal, judge_row
 from integration.hubspot.tokens import Token, TokenUnavailableError, after_expiry
 from integration.lead.properties import ARCHIVE_FIELD, STAGE_PROPERTY, PropertyTable
 from integration.records import Bundle, Cause, Outcome
 
 MAX_BATCH = 100  # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
 _HAS_ADDITIONAL = "hs_additional_emails"
+_HAS_MERGED = "hs_merged_object_ids"  # the ids of contacts that were merged into this one
 _OPERATIONS = {"update": "update", "upsert": "upsert", "archive": "archive", "read": "read", "find": "read"}
 
 
@@ -44,6 +53,27 @@ class _Row:
     @property
     def contact_id(self) -> str:
         return self.bundle.identifiers.get("contact_id", "")
+
+    @property
+    def email(self) -> str:
+        return self.bundle.identifiers.get("email", "")
+
+    @property
+    def written_to(self) -> str:
+        """What tells the contact that is written; "" for a bundle that looks one up."""
+        if self.bundle.finds:
+            return ""
+        return self.contact_id or (self.email.casefold() if self.bundle.creates else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the body of a 2xx says: of which rows it holds a result, of which an error."""
+
+    answer: Answer
+    whole: Outcome
+    results: Sequence[Mapping[str, Any]]
+    errors: Sequence[dict[str, Any]]
 
 
 class Contacts:
@@ -98,7 +128,7 @@ class Contacts:
             settled.update(zip(rows, outcomes, strict=True))
         return [settled[position] for position in range(len(bundles))]
 
-    def _not_sent(self, bundle: Bundle, rows: Any) -> Outcome | None:
+    def _not_sent(self, bundle: Bundle, rows: Iterable[_Row]) -> Outcome | None:
         """How a bundle ends that cannot be in this request."""
         refused = {
             name: cause
@@ -107,9 +137,9 @@ class Contacts:
         }
         if refused:
             return Outcome("again", cause=next(iter(refused.values())), refused_fields=refused)
-        contact_id = bundle.identifiers.get("contact_id")
-        if contact_id and not bundle.finds and any(row.contact_id == contact_id for row in rows):
-            detail = "another lead with the same contact id is in this request"
+        contact = _Row(bundle, {}).written_to
+        if contact and any(row.written_to == contact for row in rows):
+            detail = "another lead with the same contact is in this request"
             return Outcome("again", cause=Cause("same_contact_twice", detail, "nothing to do: it goes next"))
         return None
 
@@ -140,6 +170,8 @@ class Contacts:
         whole = classify(answer.status, answer.headers, answer.excerpt, self._clock())
         if answer.status in (400, 409, 422):
             return judge_refusal(answer, whole, [(row.bundle, row.properties) for row in rows], self._table)
+        if answer.status == 404:
+            return _judge_missing(answer, whole, rows)
         if whole.kind != "done":
             return [after_expiry(whole, answer, self._token, token)] * len(rows)
         if kind == "archive":
@@ -162,8 +194,11 @@ class Contacts:
             }
         if kind == "read":
             reads = {name for row in rows for name in row.bundle.reads}
-            properties = sorted({target for name in reads if (target := self._table.property_of(name))})
-            return {"properties": properties, "inputs": [{"id": row.contact_id} for row in rows]}
+            properties = {target for name in reads if (target := self._table.property_of(name))}
+            return {
+                "properties": sorted({*properties, _HAS_MERGED}),
+                "inputs": [{"id": row.contact_id} for row in rows],
+            }
         if kind == "archive":
             return {"inputs": [{"id": row.contact_id} for row in rows]}
         return {"inputs": [_input(kind, row) for row in rows]}
@@ -178,21 +213,20 @@ class Contacts:
     ) -> list[Outcome]:
         """The outcome of each row by the body of a 2xx: 200 and 207 say the same there, sometimes nothing."""
         content = answer.content
-        if not isinstance(content, dict):
-            return [nothing_written(answer.status)] * len(rows)
-        results = [item for item in content.get("results") or [] if isinstance(item, dict)]
-        errors = [item for item in content.get("errors") or [] if isinstance(item, dict)]
+        if not isinstance(content, dict) or not isinstance(content.get("results"), list):
+            of_each = unreadable(whole) if kind in ("find", "read") else nothing_written(answer.status)
+            return [of_each] * len(rows)
+        said = _Said(answer, whole, objects(content, "results"), objects(content, "errors"))
         if kind == "find":
-            return [self._found(row, found_by, results, whole) for row in rows]
-        outcomes = []
-        for row in rows:
-            if (result := _result_of(row, results)) is not None:
-                outcomes.append(self._done(row, result, whole))
-            elif (error := _error_of(row, errors)) is not None:
-                outcomes.append(judge_row(error, row.bundle, self._table, answer, self._clock()))
-            else:
-                outcomes.append(nothing_written(answer.status))
-        return outcomes
+            return [self._found(row, found_by, said) for row in rows]
+        return [self._written(row, said) for row in rows]
+
+    def _written(self, row: _Row, said: _Said) -> Outcome:
+        if (result := _result_of(row, said.results)) is not None:
+            return self._done(row, result, said.whole)
+        if (error := _error_of(row, said.errors)) is not None:
+            return judge_row(error, row.bundle, self._table, said.answer, self._clock())
+        return nothing_written(said.whole.status)
 
     def _done(self, row: _Row, result: Mapping[str, Any], whole: Outcome) -> Outcome:
         properties = result.get("properties")
@@ -205,20 +239,44 @@ class Contacts:
         found = {"contact_id": str(result["id"])} if row.bundle.creates and result.get("id") else {}
         return replace(whole, values=values, found=found)
 
-    def _found(
-        self, row: _Row, found_by: str, results: Sequence[Mapping[str, Any]], whole: Outcome
-    ) -> Outcome:
-        wanted = {known.value.casefold() for known in row.bundle.finds if known.kind == found_by}
+    def _found(self, row: _Row, found_by: str, said: _Said) -> Outcome:
+        values = {known.value for known in row.bundle.finds if known.kind == found_by}
+        wanted = {value.casefold() for value in values}
         ids = sorted(
             {
                 str(result["id"])
-                for result in results
+                for result in said.results
                 if result.get("id") and wanted & _values_of(result, self._unique_property(found_by))
             }
         )
-        if not ids:
-            return not_found(f"HubSpot has no contact with this {found_by}")
-        return replace(whole, found={"contact_id": ids[0]}) if len(ids) == 1 else ambiguous("contact_id", ids)
+        if len(ids) > 1:
+            return ambiguous("contact_id", ids)
+        if ids:
+            return replace(said.whole, found={"contact_id": ids[0]})
+        missing = not_found(f"HubSpot has no contact with this {found_by}")
+        return self._failed_to_find(row, values, said) or missing
+
+    def _failed_to_find(self, row: _Row, values: set[str], said: _Said) -> Outcome | None:
+        """How a lookup failed; None if all that HubSpot says is that there is no such contact."""
+        for error in said.errors:
+            named = _named(error)
+            if error.get("category") == NOT_FOUND or (named and not named & values):
+                continue
+            if not named:
+                return unreadable(said.whole)
+            return judge_row(error, row.bundle, self._table, said.answer, self._clock())
+        return None
+
+
+def _judge_missing(answer: Answer, whole: Outcome, rows: Sequence[_Row]) -> list[Outcome]:
+    """The outcomes of a 404 for a whole batch: about contacts where it says so, else about the address."""
+    error = answer.content
+    if not isinstance(error, dict) or error.get("category") != NOT_FOUND:
+        return [no_such_api(whole)] * len(rows)
+    if len(rows) == 1:
+        return [whole]
+    split = Outcome("split", answer.status, whole.cause)
+    return [whole if _error_of(row, [error]) else split for row in rows]
 
 
 def _input(kind: str, row: _Row) -> dict[str, Any]:
@@ -232,45 +290,46 @@ def _input(kind: str, row: _Row) -> dict[str, Any]:
 
 
 def _result_of(row: _Row, results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The result with the row's trace id, contact id, or email."""
-    email = row.bundle.identifiers.get("email", "").casefold() if row.bundle.creates else ""
+    """The result with the row's trace id, contact id (also that of a contact merged into it), or email."""
+    email = row.email.casefold() if row.bundle.creates else ""
     for result in results:
         if result.get("objectWriteTraceId") is not None:
             if result["objectWriteTraceId"] == row.trace_id:
                 return result
-        elif (row.contact_id and str(result.get("id")) == row.contact_id) or (
-            email and email in _values_of(result, "email")
-        ):
+        elif (
+            row.contact_id and row.contact_id in {str(result.get("id")), *_values_of(result, _HAS_MERGED)}
+        ) or (email and email in _values_of(result, "email")):
             return result
     return None
 
 
-def _error_of(row: _Row, errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The error whose context names the row: by trace id, contact id or email."""
-    names = {row.trace_id, row.contact_id, row.bundle.identifiers.get("email", "")} - {""}
-    for error in errors:
-        context = error.get("context")
-        said = (
-            {str(value) for values in context.values() for value in _as_list(values)}
-            if isinstance(context, dict)
-            else set()
-        )
-        said |= {str(error[key]) for key in ("id", "objectWriteTraceId") if error.get(key)}
-        if names & said:
-            return error
-    return None
+def _error_of(row: _Row, errors: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The error that names the row: by trace id, contact id or email."""
+    names = {row.trace_id, row.contact_id, row.email} - {""}
+    return next((error for error in errors if names & _named(error)), None)
+
+
+def _named(error: dict[str, Any]) -> set[str]:
+    """All that an error names: in its context, or beside it."""
+    said = {value for values in context_of(error).values() for value in values}
+    return said | {str(error[key]) for key in ("id", "objectWriteTraceId") if error.get(key)}
 
 
 def _values_of(result: Mapping[str, Any], property_name: str) -> set[str]:
-    """What a contact has in a unique property, without regard to case; an email also among its other ones."""
+    """What a contact has in a property that tells it, without regard to case; an email also among its other
+    ones.
+    """
     properties = result.get("properties")
     if not isinstance(properties, dict):
         return set()
-    texts = [str(properties.get(property_name) or "")]
+    if property_name == _HAS_MERGED:
+        texts = _parted(properties.get(_HAS_MERGED))
+    else:
+        texts = [str(properties.get(property_name) or "")]
     if property_name == "email":
-        texts += str(properties.get(_HAS_ADDITIONAL) or "").split(";")
+        texts += _parted(properties.get(_HAS_ADDITIONAL))
     return {text.casefold() for text in texts if text}
 
 
-def _as_list(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
+def _parted(value: object) -> list[str]:
+    return str(value or "").split(";")

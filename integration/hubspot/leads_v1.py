@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from integration.clock import Clock, now
 from integration.errors import shorten
 from integration.hubspot.http import Answer, Http
-from integration.hubspot.outcomes import ambiguous, classify, not_found, unreadable
+from integration.hubspot.outcomes import ambiguous, classify, no_such_api, not_found, unreadable
 from integration.hubspot.tokens import Token, TokenUnavailableError, after_expiry
 from integration.records import Bundle, Cause, Outcome, Wire
 
@@ -65,6 +65,8 @@ class LeadsV1:
             return Outcome("stop", cause=error.cause)
         answer = self._request(bundle, token)
         outcome = classify(answer.status, answer.headers, answer.excerpt, self._clock())
+        if bundle.finds and answer.status == 404:  # a list may be empty, but it is always there
+            return no_such_api(outcome)
         if outcome.kind != "done":
             return after_expiry(outcome, answer, self._token, token)
         return _with_found(outcome, bundle, answer) if bundle.finds else _with_values(outcome, bundle, answer)
@@ -99,7 +101,7 @@ def _body(bundle: Bundle) -> bytes:
 def _with_found(outcome: Outcome, bundle: Bundle, answer: Answer) -> Outcome:
     """The outcome with the guid of the lead that has exactly this email: search finds parts of names too."""
     content = answer.content
-    found = content.get("leads", []) if isinstance(content, dict) else content
+    found = content.get("leads") if isinstance(content, dict) else content
     if not isinstance(found, list) or not all(isinstance(lead, dict) for lead in found):
         return unreadable(outcome)
     email = bundle.finds[0].value.casefold()

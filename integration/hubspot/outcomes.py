@@ -4,7 +4,7 @@
 |---|---|
 | any 2xx | done |
 | 401, 403 | stop: the token is refused, so nothing can be delivered |
-| 404 | not_found `lead_not_found` |
+| 404 | not_found `lead_not_found`; again `api_not_there` where it cannot mean a lead |
 | 408, 425, 423, 429, 477, 5xx | again, not before Retry-After |
 | any other | set_aside `refused_by_hubspot`: the same request would be refused again |
 | none (network) | again `hubspot_unreachable` |
@@ -71,6 +71,15 @@ def ambiguous(kind: str, values: Sequence[str]) -> Outcome:
     detail = f"HubSpot has several leads with this identifier: {kind} {listed}"
     cure = f"`leadwire leads link {kind}=VALUE LEAD` with the right one, or merge them in HubSpot; then retry"
     return Outcome("set_aside", 200, Cause("ambiguous_lead", detail, cure))
+
+
+def no_such_api(outcome: Outcome) -> Outcome:
+    """The outcome where a 404 means the address, and no lead: the API is not there."""
+    cure = (
+        "check HUBSPOT_BASE_URL, HUBSPOT_API and HUBSPOT_API_VERSION (`leadwire doctor`); it is tried again"
+    )
+    detail = "HubSpot answered 404: this API is not there, or not in this version"
+    return Outcome("again", outcome.status, Cause("api_not_there", detail, cure))
 
 
 def nothing_written(status: int | None) -> Outcome:

@@ -2,7 +2,8 @@
 
 HubSpot refuses a whole batch for one bad row, and lists every bad property with the value that it got
 (`Property values were not valid: [...]`, 2026-11-23). So most refusals tell which rows and which of their
-fields are meant; where they do not, the batch is split.
+fields are meant. Where they do not (the value is not always told), the batch is split, so that no row loses
+a good value for another's bad one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from integration.errors import shorten
+from integration.hubspot.content import context_of, objects
 from integration.hubspot.http import Answer
 from integration.hubspot.outcomes import classify, not_found
 from integration.lead.properties import RENAMED, STAGE_PROPERTY, PropertyTable
@@ -22,6 +24,10 @@ Sent = tuple[Bundle, Mapping[str, str]]
 
 _OF_THE_FIELD = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})  # whatever the value
 _LIST_STARTS = "Property values were not valid:"
+# What a row's error is where its `status` is the word "error": only its category tells passing trouble.
+# https://developers.hubspot.com/docs/api-reference/error-handling (2026-11-23)
+_STATUS_OF = {"RATE_LIMITS": 429, "RATE_LIMIT": 429, "INTERNAL_ERROR": 500, "CONFLICT": 409}
+NOT_FOUND = "OBJECT_NOT_FOUND"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ def judge_refusal(
 
     Bundles with a field that HubSpot names go again without it; the others go again in a smaller request.
     """
-    bad = list(_bad_properties(answer.content))
+    bad = [item for item in _bad_properties(answer.content) if _tells_which(item, sent)]
     named = [_judged(bundle, properties, bad, table, answer.status) for bundle, properties in sent]
     if len(sent) == 1 and named[0] is None:
         return [whole]
@@ -49,19 +55,28 @@ def judge_refusal(
 
 
 def judge_row(
-    error: Mapping[str, Any], bundle: Bundle, table: PropertyTable, answer: Answer, at: Micros
+    error: dict[str, Any], bundle: Bundle, table: PropertyTable, answer: Answer, at: Micros
 ) -> Outcome:
     """The outcome of one bundle that an otherwise successful answer reports an error for."""
     words = shorten(str(error.get("message") or error.get("category") or "no reason given"))
     category = str(error.get("category") or "")
-    if category == "OBJECT_NOT_FOUND":
+    if category == NOT_FOUND:
         return not_found(f"HubSpot says: {words}", "lead_not_found")
     bad = list(_bad_properties(error))
     if outcome := _judged(bundle, table.properties(bundle.fields), bad, table, answer.status):
         return outcome
-    status = error.get("status")
-    number = int(status) if isinstance(status, str | int) and str(status).isdigit() else 400
+    status = str(error.get("status"))
+    number = int(status) if status.isdecimal() else _STATUS_OF.get(category, 400)
     return classify(number, {}, words, at)
+
+
+def _tells_which(item: _BadProperty, sent: Sequence[Sent]) -> bool:
+    """Whether it is certain which rows a bad property is of. Without the value it is so only if it is the
+    property itself that is refused, or if all rows that have it have the same value.
+    """
+    if item.value is not None or item.code in _OF_THE_FIELD:
+        return True
+    return len({properties[item.name] for _, properties in sent if item.name in properties}) == 1
 
 
 def _judged(
@@ -124,10 +139,9 @@ def _bad_properties(content: Any) -> Iterator[_BadProperty]:
     yield from listed
     if listed:
         return
-    for error in content.get("errors") or []:
-        if isinstance(error, dict):
-            yield from _listed(str(error.get("message") or ""))
-            yield from _in_context(error)
+    for error in objects(content, "errors"):
+        yield from _listed(str(error.get("message") or ""))
+        yield from _in_context(error)
 
 
 def _listed(message: str) -> Iterator[_BadProperty]:
@@ -147,8 +161,6 @@ def _listed(message: str) -> Iterator[_BadProperty]:
             )  # fmt: skip
 
 
-def _in_context(error: Mapping[str, Any]) -> Iterator[_BadProperty]:
-    context = error.get("context")
-    names = context.get("propertyName") if isinstance(context, dict) else None
-    for name in names if isinstance(names, list) else []:
-        yield _BadProperty(str(name), str(error.get("code")), None, str(error.get("message") or ""))
+def _in_context(error: dict[str, Any]) -> Iterator[_BadProperty]:
+    for name in context_of(error).get("propertyName", []):
+        yield _BadProperty(name, str(error.get("code")), None, str(error.get("message") or ""))

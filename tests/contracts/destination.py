@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from integration.hubspot import Destination
-from integration.records import Bundle, Outcome, Wire
+from integration.records import Bundle, Identifier, Outcome, Wire
 
 TOKEN = "secret/token+with=signs"
 TOKEN_FORMS = (TOKEN, "secret%2Ftoken%2Bwith%3Dsigns", "secret%2ftoken%2bwith%3dsigns")
@@ -153,6 +153,10 @@ class DestinationContract(ABC):
         """How this API says that the one bundle of a request is written."""
         return Answer(200)
 
+    def unknown_lead(self) -> Answer:
+        """How this API says that it has no such lead."""
+        return Answer(404)
+
     @pytest.fixture
     def server(self) -> Iterator[ScriptedServer]:
         server = ScriptedServer()
@@ -231,10 +235,37 @@ class DestinationContract(ABC):
         assert outcome.cause.detail == f"HubSpot answered {status}: 'no such option'"
 
     def test_an_unknown_lead_is_not_found(self, server: ScriptedServer) -> None:
-        outcome = self.answered(server, Answer(404))
+        outcome = self.answered(server, self.unknown_lead())
         assert outcome.kind == "not_found"
         assert outcome.cause is not None
         assert outcome.cause.code == "lead_not_found"
+
+    def found(self, server: ScriptedServer, answer: Answer) -> Outcome:
+        """The outcome of looking a lead up by its email."""
+        server.script.append(answer)
+        sought = Bundle("lead-1", {}, {}, finds=[Identifier("email", "ann@example.com")])
+        (outcome,) = self.build(server.url).send([sought])
+        return outcome
+
+    @pytest.mark.parametrize(
+        "body", [b"", HTML, b"{}", b"5", b'"x"', b'{"results": 5, "leads": 5}', b'{"results": null}']
+    )
+    def test_only_an_empty_list_says_that_a_lead_is_not_there(
+        self, server: ScriptedServer, body: bytes
+    ) -> None:
+        outcome = self.found(server, Answer(200, body=body))
+        assert outcome.kind == "again"
+        assert outcome.cause is not None
+        assert outcome.cause.code == "unreadable_answer"
+        nobody = Answer(200, body=b'{"results": [], "leads": []}')
+        assert self.found(server, nobody).kind == "not_found"
+
+    def test_a_404_of_a_lookup_means_the_address_and_no_lead(self, server: ScriptedServer) -> None:
+        outcome = self.found(server, Answer(404, body=HTML))
+        assert (outcome.kind, outcome.status) == ("again", 404)
+        assert outcome.cause is not None
+        assert outcome.cause.code == "api_not_there"
+        assert "HUBSPOT_API_VERSION" in outcome.cause.cure
 
     def test_a_redirect_is_not_followed(self, server: ScriptedServer) -> None:
         outcome = self.answered(server, Answer(302, {"Location": f"{server.url}/elsewhere"}))

@@ -50,6 +50,9 @@ class TestContacts(DestinationContract):
         row = {"id": CONTACT_ID, "properties": {}, "objectWriteTraceId": "lead-1"}
         return Answer(200, body=json.dumps({"status": "COMPLETE", "results": [row]}).encode())
 
+    def unknown_lead(self) -> Answer:
+        return Answer(404, body=encoded(missing(CONTACT_ID)))
+
     def check_request(self, request: Received, sent: Bundle) -> None:
         assert (request.method, request.path) == ("POST", "/crm/objects/2026-09/contacts/batch/update")
         assert request.headers["authorization"] == f"Bearer {TOKEN}"
@@ -58,8 +61,13 @@ class TestContacts(DestinationContract):
         assert request.body == {"inputs": [row]}
 
     @pytest.mark.parametrize(
-        "body", [b"", HTML, b"{}", b"[]", b'{"status": "COMPLETE", "results": []}', b'{"results": [5]}']
-    )
+        "body",
+        [
+            b"", HTML, b"{}", b"[]", b'{"status": "COMPLETE", "results": []}', b'{"results": [5]}',
+            b'{"results": 5}', b'{"results": [], "errors": 5}',
+            b'{"results": [], "errors": [{"context": 5}]}',
+        ],
+    )  # fmt: skip
     @pytest.mark.parametrize("status", [200, 207])
     def test_a_success_that_wrote_nothing_is_an_error(
         self, server: ScriptedServer, status: int, body: bytes
@@ -82,6 +90,68 @@ class TestContacts(DestinationContract):
     ) -> None:
         outcome = self.answered(server, Answer(429, body=json.dumps({"message": message}).encode()))
         assert (outcome.kind, outcome.retry_after) == ("again", seconds)
+
+    @pytest.mark.parametrize("body", [b'{"errors": 5}', b'{"errors": [{"context": 5}]}', b'{"message": 5}'])
+    def test_a_refusal_of_any_form_is_set_aside(self, server: ScriptedServer, body: bytes) -> None:
+        assert self.answered(server, Answer(400, body=body)).kind == "set_aside"
+
+    def test_a_404_without_contacts_means_the_address(self, server: ScriptedServer) -> None:
+        server.script.append(Answer(404, body=HTML))
+        outcomes = contacts(server.url).send([lead("1", city="Paris"), lead("2", city="Rome")])
+        assert [outcome.kind for outcome in outcomes] == ["again", "again"]
+        assert {outcome.cause.code for outcome in outcomes if outcome.cause} == {"api_not_there"}
+
+    def test_a_404_of_a_batch_costs_only_the_contact_that_it_names(self, server: ScriptedServer) -> None:
+        server.script.append(Answer(404, body=encoded(missing("2"))))
+        outcomes = contacts(server.url).send([lead("1", city="Paris"), lead("2", city="Rome")])
+        assert [outcome.kind for outcome in outcomes] == ["split", "not_found"]
+
+    @pytest.mark.parametrize("listed_in", ["message", "errors"])
+    def test_a_bad_value_that_is_not_told_costs_no_good_one(
+        self, server: ScriptedServer, listed_in: str
+    ) -> None:
+        item = {"error": "INVALID_OPTION", "name": "tier", "message": "it is none of the options"}
+        by_message = {"message": f"Property values were not valid: {json.dumps([item])}"}
+        by_errors = {"errors": [{"code": "INVALID_OPTION", "context": {"propertyName": ["tier"]}}]}
+        answer = Answer(400, body=encoded(by_message if listed_in == "message" else by_errors))
+        server.script += [answer, answer]
+        destination = contacts(server.url)
+        outcomes = destination.send([lead("1", tier="gold"), lead("2", tier="bronze"), lead("3", city="x")])
+        assert [(outcome.kind, dict(outcome.refused_fields)) for outcome in outcomes] == [("split", {})] * 3
+        (alone,) = destination.send([lead("2", tier="bronze")])
+        assert (alone.kind, list(alone.refused_fields)) == ("again", ["tier"])
+
+    @pytest.mark.parametrize(
+        ("category", "kind"),
+        [
+            ("RATE_LIMITS", "again"),
+            ("INTERNAL_ERROR", "again"),
+            ("CONFLICT", "set_aside"),
+            ("NEW", "set_aside"),
+        ],
+    )
+    def test_the_error_of_a_row_is_judged_by_its_category(
+        self, server: ScriptedServer, category: str, kind: str
+    ) -> None:
+        error = {"status": "error", "category": category, "context": {"objectWriteTraceId": ["lead-1"]}}
+        outcome = self.answered(server, Answer(207, body=encoded({"results": [], "errors": [error]})))
+        assert outcome.kind == kind
+
+    @pytest.mark.parametrize("context", [{}, {"ids": ["ann@example.com"]}])
+    def test_a_lookup_that_failed_says_nothing_of_the_lead(
+        self, server: ScriptedServer, context: dict[str, list[str]]
+    ) -> None:
+        error = {"status": "error", "category": "INTERNAL_ERROR", "message": "later", "context": context}
+        body = encoded({"results": [], "numErrors": 1, "errors": [error]})
+        assert self.found(server, Answer(207, body=body)).kind == "again"
+
+    def test_a_contact_that_was_merged_is_read_by_its_old_id(self, server: ScriptedServer) -> None:
+        row = {"id": "99", "properties": {"city": "Paris", "hs_merged_object_ids": "40;51"}}
+        server.script.append(Answer(200, body=encoded({"results": [row]})))
+        reading = Bundle("lead-1", {"contact_id": "51"}, {}, reads=("city",))
+        (outcome,) = contacts(server.url).send([reading])
+        assert (outcome.kind, outcome.values) == ("done", {"city": "Paris"})
+        assert server.requests[0].body["properties"] == ["city", "hs_merged_object_ids"]
 
     def test_v3_has_its_own_path(self, server: ScriptedServer) -> None:
         contacts(server.url, "v3").send([lead("1", city="Paris")])
@@ -108,6 +178,15 @@ def contact(server: SandboxServer, id: str) -> dict[str, Any]:
         "properties"
     ]
     return properties
+
+
+def encoded(content: object) -> bytes:
+    return json.dumps(content).encode()
+
+
+def missing(id: str) -> dict[str, Any]:
+    message = f"No contact with ID {id} exists"
+    return {"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"id": [id]}}
 
 
 def kinds(outcomes: Sequence[Outcome]) -> list[str]:
@@ -264,3 +343,9 @@ def test_a_contact_is_never_twice_in_a_request(sandbox: SandboxServer) -> None:
     seed(sandbox, "1")
     again = Bundle("lead-other", {"contact_id": "1"}, {"zip": "1"})
     assert kinds(contacts(sandbox.url).send([lead("1", city="Paris"), again])) == ["done", "again"]
+
+
+def test_an_email_is_never_twice_in_a_request(sandbox: SandboxServer) -> None:
+    emails = ("ann@example.com", "Ann@Example.com")
+    sent = [Bundle(email, {"email": email}, {"city": "Paris"}, creates=True) for email in emails]
+    assert kinds(contacts(sandbox.url).send(sent)) == ["done", "again"]
