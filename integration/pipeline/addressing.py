@@ -43,8 +43,10 @@ def next_request(row: LeadRow, links: Sequence[Link], reach: Reach, now: Micros)
     finds = [Identifier(link.kind, link.value) for link in links if link.kind in reach.finds_by]
     if not finds:
         return _unresolved(links, reach)
+    # One request asks by one kind: what it does not find is looked for by the next one at the next attempt.
+    turn = row.attempts % len(finds)
     creates = _may_create(row, identifiers, reach)
-    return Bundle(row.id, identifiers, {}, event_ids, finds=finds, creates=creates)
+    return Bundle(row.id, identifiers, {}, event_ids, finds=finds[turn:] + finds[:turn], creates=creates)
 
 
 def sendable(row: LeadRow, state: LeadState) -> dict[str, Wire | None]:

@@ -257,3 +257,32 @@ def test_if_empty_looks_at_hubspots_value_once_and_fills_only_what_is_blank(
         (("phone",), {}), *([((), sent)] if sent else []),
     ]  # fmt: skip
     assert states(store) == ["clean"]
+
+
+def test_a_lead_that_one_identifier_does_not_find_is_looked_for_by_the_next(
+    store: Store, make: Make, hubspot: FakeHubSpot, clock: Clock
+) -> None:
+    (lead_id,) = add_due(store, 1)
+    with store.write() as connection:
+        identifiers.unlink(connection, [("guid", "guid-0")])
+        links = {("email", "new@example.com"): lead_id, ("email", "old@example.com"): lead_id}
+        identifiers.link(connection, links)
+    deliverer = make()
+
+    def knows_the_old_email(bundle: Bundle) -> Outcome:
+        if bundle.finds and bundle.finds[0].value != "old@example.com":
+            return Outcome("not_found", 200, Cause("unresolved", "no lead", "wait"))
+        return Outcome("done", 200, found={"guid": "guid-9"} if bundle.finds else {})
+
+    hubspot.answer = knows_the_old_email
+    while deliverer.run_once():
+        pass
+    clock.now += 61 * SECOND
+    while deliverer.run_once():
+        pass
+
+    assert [[known.value for known in bundle.finds] for bundle in hubspot.sent] == [
+        ["new@example.com", "old@example.com"], ["old@example.com", "new@example.com"], [],
+    ]  # fmt: skip
+    assert hubspot.sent[-1].identifiers["guid"] == "guid-9"
+    assert states(store) == ["clean"]
