@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from integration.errors import LeadwireError, Problem
 from integration.hubspot.account import read_properties
 from integration.hubspot.http import Http
 from integration.hubspot.tokens import Token
-from integration.lead.catalogue import PortalProperty
+from integration.lead.catalogue import PortalProperty, load_catalogue
 from integration.lead.portal import misfit
 from integration.lead.properties import table_of
 from integration.logs import log_action
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 RECHECK_SECONDS = 24 * 3600.0
 RETRY_SECONDS = 3600.0
 REQUEST_SECONDS = 60.0  # the longest that one takes
-_COMMENT = "What the HubSpot account has. `leadwire fields pull` writes this part anew; the rest is yours."
+_COMMENT = "# What the HubSpot account has. `leadwire fields pull` writes this part anew; the rest is yours."
 
 
 def portal_problems(
@@ -56,16 +57,55 @@ def pull(settings: Settings, token: Token) -> dict[str, PortalProperty]:
 
 
 def write_portal(file: Path, portal: Mapping[str, PortalProperty]) -> None:
-    """Put what the account has into `mappings/fields.yaml`; all else in it, comments too, stays as it is."""
+    """Put what the account has into `mappings/fields.yaml`; all else in it stays as it is, to the letter.
+
+    Raises CatalogueError if the file has problems, and leaves it alone.
+    """
+    load_catalogue(file, str(file))
+    text = file.read_text(encoding="utf-8") if file.exists() else "version: 1\nfields: {}\n"
+    before, after = _around_portal(text, file)
+    content = "".join([*_without_end(before), f"\n{_COMMENT}\n", _portal_text(portal), *after])
+    file.write_text(content, encoding="utf-8")
+
+
+def _around_portal(text: str, file: Path) -> tuple[list[str], list[str]]:
+    """The lines before and after what `portal:` holds. Comments and blank lines below it are not its own."""
+    document = YAML().load(text)
+    if document.fa.flow_style():
+        raise LeadwireError(f"{file}: write its keys on lines of their own, without braces around all of it")
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    if "portal" not in document:
+        return lines, []
+    start = document.lc.key("portal")[0]
+    below = [line for line, _ in map(document.lc.key, document) if line > start]
+    end = min(below, default=len(lines))
+    while end > start + 1 and _is_between(lines[end - 1]):
+        end -= 1
+    return lines[:start], lines[end:]
+
+
+def _is_between(line: str) -> bool:
+    return not line.strip() or line.startswith("#")
+
+
+def _without_end(lines: list[str]) -> list[str]:
+    """The lines without our own comment, and without the blank lines at their end."""
+    kept = [line for line in lines if line.strip() != _COMMENT]
+    while kept and not kept[-1].strip():
+        kept.pop()
+    return kept
+
+
+def _portal_text(portal: Mapping[str, PortalProperty]) -> str:
     yaml = YAML()
     yaml.width = 110
-    document = yaml.load(file.read_text(encoding="utf-8")) if file.exists() else None
-    if not isinstance(document, CommentedMap):
-        document = CommentedMap({"version": 1, "fields": CommentedMap()})
-    document["portal"] = CommentedMap({name: _as_yaml(item) for name, item in sorted(portal.items())})
-    document.yaml_set_comment_before_after_key("portal", before=f"\n{_COMMENT}")
-    with file.open("w", encoding="utf-8") as stream:
-        yaml.dump(document, stream)
+    stream = StringIO()
+    yaml.dump(
+        CommentedMap({"portal": {name: _as_yaml(item) for name, item in sorted(portal.items())}}), stream
+    )
+    return stream.getvalue()
 
 
 def _as_yaml(item: PortalProperty) -> CommentedMap:

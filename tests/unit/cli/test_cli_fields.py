@@ -9,8 +9,10 @@ import pytest
 import requests
 
 from integration.clock import now
+from integration.errors import LeadwireError
 from integration.hubspot.tokens import StaticToken
-from integration.pipeline.contract import PortalWatch
+from integration.lead.catalogue import PortalProperty, load_catalogue
+from integration.pipeline.contract import PortalWatch, write_portal
 from integration.pipeline.sources import Sources
 from integration.sandbox import SandboxServer, run_sandbox
 from integration.sandbox.contacts import Property
@@ -68,6 +70,53 @@ def test_pulled_properties_are_checked_against(shop: Path, sandbox: SandboxServe
     requests.delete(f"{sandbox.url}/_sandbox/properties/city", timeout=5).raise_for_status()
     run("fields", "pull")
     assert "HubSpot has no property city (city)" in run("check").output
+
+
+PULLED = {"plan": PortalProperty("plan", "enumeration", ("yes", "Pro"))}
+WRITTEN = """\
+# What the HubSpot account has. `leadwire fields pull` writes this part anew; the rest is yours.
+portal:
+  plan: {type: enumeration, options: [yes, Pro]}
+"""
+
+
+@pytest.mark.parametrize(
+    "portal", ["", "portal: {city: {type: string}}\n", "portal:\n  city: {\n    type: string}\n"]
+)
+@pytest.mark.parametrize(
+    "below", ["", "\n# about contacts\ncontacts:\n    properties: {'plan':   \"x\"}  # odd\n\n# end\n"]
+)
+def test_what_people_wrote_stays_to_the_letter_however_often_it_is_pulled(
+    tmp_path: Path, portal: str, below: str
+) -> None:
+    file = tmp_path / "fields.yaml"
+    above = '# ours\nversion: 1\nfields:\n    plan:   {type: text,  # one\n             label: "Plan"}\n'
+    file.write_text(above + portal + below)
+
+    write_portal(file, PULLED)
+    first = file.read_text()
+    write_portal(file, PULLED)
+
+    assert first == (f"{above}\n{WRITTEN}{below}" if portal else f"{above}{below}\n{WRITTEN}")
+    assert file.read_text() == first
+    assert load_catalogue(file, "fields.yaml").portal == PULLED
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("version: 1\nfields: {a: [}\n", ":2"), ("{version: 1, fields: {}}\n", "without braces")],
+)
+def test_a_file_that_cannot_be_read_is_left_alone(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "fields.yaml"
+    file.write_text(text)
+    with pytest.raises(LeadwireError, match=words):
+        write_portal(file, PULLED)
+    assert file.read_text() == text
+
+
+def test_without_a_file_one_is_made(tmp_path: Path) -> None:
+    write_portal(tmp_path / "fields.yaml", PULLED)
+    assert (tmp_path / "fields.yaml").read_text() == f"version: 1\nfields: {{}}\n\n{WRITTEN}"
 
 
 @pytest.mark.usefixtures("sandbox", "shop_store")
