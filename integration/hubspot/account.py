@@ -10,7 +10,7 @@ from typing import Any
 from integration.clock import now
 from integration.errors import LeadwireError
 from integration.hubspot.http import Http
-from integration.hubspot.outcomes import classify
+from integration.hubspot.outcomes import classify, no_such_api
 from integration.hubspot.tokens import Token
 from integration.lead.catalogue import PortalProperty
 
@@ -30,6 +30,8 @@ def read_properties(http: Http, token: Token, version: str) -> dict[str, PortalP
     headers = {"Authorization": f"Bearer {value}"}
     answer = http.request("GET", properties_path(version), headers=headers, secret=value)
     outcome = classify(answer.status, answer.headers, answer.excerpt, now())
+    if answer.status == 404:
+        outcome = no_such_api(outcome)
     if outcome.kind != "done":
         cause = outcome.cause
         raise AccountError(f"{cause.detail} ({cause.cure})" if cause else "HubSpot did not answer")

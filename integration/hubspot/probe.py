@@ -10,7 +10,7 @@ from integration.clock import Clock
 from integration.hubspot.account import properties_path
 from integration.hubspot.http import Answer, Http
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.outcomes import classify
+from integration.hubspot.outcomes import classify, no_such_api
 from integration.hubspot.tokens import Token, TokenUnavailableError
 from integration.records import MICROS_PER_SECOND, Cause
 from integration.settings import Settings
@@ -42,6 +42,8 @@ def probe(settings: Settings, token: Token, clock: Clock) -> Probe:
         return Probe(error.cause)
     answer = _ask(settings, value)
     outcome = classify(answer.status, answer.headers, answer.excerpt, clock())
+    if answer.status == 404:
+        outcome = no_such_api(outcome)
     return Probe(None if outcome.kind == "done" else outcome.cause, _clock_ahead(answer, clock))
 
 

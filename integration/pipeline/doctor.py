@@ -30,6 +30,9 @@ _PLATFORMS: Mapping[str, str] = {
     "FLY_APP_NAME": "Fly.io",
     "VCAP_APPLICATION": "Cloud Foundry",
 }
+# https://devcenter.heroku.com/articles/read-only-filesystem (2026-11-23): a file need not be there any more
+# at the next request, and PostgreSQL is to be used in place of SQLite. So whatever the type of its disk.
+_WITHOUT_VOLUMES = frozenset({"Heroku"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +76,31 @@ def _disk(settings: Settings, environ: Mapping[str, str], mounts: Callable[[], s
     if not settings.database_url.startswith(prefix):
         return
     path = Path(settings.database_url.removeprefix(prefix)).absolute()
-    kind = _filesystem(path, mounts())
+    point, kind = _mount_of(path, mounts())
     platform = next((name for key, name in _PLATFORMS.items() if environ.get(key)), None)
+    cure = "set DATABASE_URL to a PostgreSQL database, or mount a volume and put the file there"
+    if platform in _WITHOUT_VOLUMES:
+        cure = "set DATABASE_URL to a PostgreSQL database"
     if kind in _PASSING_FILESYSTEMS:
         where = f"a passing file system ({kind})" + (f" on {platform}" if platform else "")
-        text = f"the database file is on {where}: it is gone after a restart, and accepted events with it"
-        cure = "set DATABASE_URL to a PostgreSQL database, or mount a volume and put the file there"
-        yield Finding("disk", "problem" if platform else "warning", text, cure)
+    elif platform and (point == "/" or platform in _WITHOUT_VOLUMES):
+        where = f"the disk of {platform} itself, which is made anew"
     else:
         yield Finding("disk", "good", f"the database file is on {kind or 'a disk'}, which survives a restart")
+        return
+    text = f"the database file is on {where}: it is gone after a restart, and accepted events with it"
+    yield Finding("disk", "problem" if platform else "warning", text, cure)
 
 
-def _filesystem(path: Path, mounts: str) -> str:
-    """The type of the file system that holds this path: that of the longest mount point above it."""
+def _mount_of(path: Path, mounts: str) -> tuple[str, str]:
+    """Where the file system that holds this path is mounted, and its type: the longest mount point above it,
+    and of several mounts there the last.
+    """
     found = [line.split()[1:3] for line in mounts.splitlines() if len(line.split()) > 2]
-    above = [(point, kind) for point, kind in found if path.is_relative_to(point)]
-    return max(above, key=lambda pair: len(pair[0]), default=("", ""))[1]
+    above = [(len(point), index, point, kind) for index, (point, kind) in enumerate(found)
+             if path.is_relative_to(point)]  # fmt: skip
+    _, _, point, kind = max(above, default=(0, 0, "", ""))
+    return point, kind
 
 
 def _mappings(configuration: Configuration) -> Iterator[Finding]:

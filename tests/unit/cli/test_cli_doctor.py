@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from integration.clock import now
 from integration.pipeline.doctor import Finding, examine
@@ -70,12 +71,34 @@ class TestFindings:
         on_heroku = found("disk", CONTAINER, DYNO="web.1")
         assert on_heroku.grade == "problem"
         assert "on a passing file system (overlay) on Heroku: it is gone after a restart" in on_heroku.text
-        assert "set DATABASE_URL to a PostgreSQL database" in on_heroku.cure
+        assert on_heroku.cure == "set DATABASE_URL to a PostgreSQL database"
+
+    @pytest.mark.parametrize("platform", [{"DYNO": "web.1"}, {"FLY_APP_NAME": "shop"}])
+    def test_a_platforms_own_disk_is_none_whatever_its_type(self, platform: dict[str, str]) -> None:
+        finding = found("disk", DISK, 0, **platform)
+        assert finding.grade == "problem"
+        assert "which is made anew: it is gone after a restart" in finding.text
+
+    def test_heroku_has_no_volumes(self, shop_store: Store) -> None:
+        folder = Path(str(shop_store.url.database)).parent
+        finding = found("disk", f"{DISK}/dev/dm-1 {folder} ext4 rw 0 0\n", DYNO="web.1")
+        assert (finding.grade, finding.cure) == ("problem", "set DATABASE_URL to a PostgreSQL database")
+
+    def test_the_last_of_several_mounts_at_one_place_counts(self) -> None:
+        assert found("disk", f"{DISK}overlay / overlay rw 0 0\n").grade == "warning"
+
+    def test_an_api_that_is_not_there(self, sandbox: SandboxServer, run: Run) -> None:
+        fault = {"status": 404, "count": 10}
+        requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5).raise_for_status()
+        finding = found("HubSpot")
+        assert (finding.grade, "this API is not there" in finding.text) == ("problem", True)
+        assert "HUBSPOT_API_VERSION" in finding.cure
+        assert "HUBSPOT_API_VERSION" in run("fields", "pull").stderr
 
     def test_a_volume_is_a_disk(self, shop_store: Store) -> None:
         folder = Path(str(shop_store.url.database)).parent
         mounted = f"overlay / overlay rw 0 0\n/dev/vdb {folder} ext4 rw 0 0\n"
-        assert found("disk", mounted, DYNO="web.1").grade == "good"
+        assert found("disk", mounted, FLY_APP_NAME="shop").grade == "good"
 
     def test_a_source_without_its_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("SHOP_TOKEN")
