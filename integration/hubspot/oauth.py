@@ -32,13 +32,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A new access token and for how many seconds it is good."""
+    """A new access token and for how many seconds it is good; and the refresh token for the next one."""
 
     access_token: str
     expires_in: int
+    refresh_token: str
 
     def __repr__(self) -> str:
-        """Without the token."""
+        """Without the tokens."""
         return f"Grant(expires_in={self.expires_in})"
 
 
@@ -59,7 +60,12 @@ def refresh(http: Http, credentials: Credentials) -> Grant:
     if not isinstance(content, dict) or not isinstance(token, str) or not token:
         raise TokenUnavailableError(_why(answer))
     seconds = content.get("expires_in")
-    return Grant(token, seconds if isinstance(seconds, int) and seconds > 0 else 0)
+    given_back = content.get("refresh_token")
+    return Grant(
+        token,
+        seconds if isinstance(seconds, int) and seconds > 0 else 0,
+        given_back if isinstance(given_back, str) and given_back else credentials.refresh_token,
+    )
 
 
 def _why(answer: Answer) -> Cause:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
+import hmac
 import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from cryptography.fernet import Fernet, InvalidToken
 
@@ -39,20 +41,24 @@ def token_of(settings: Settings, store: Store, clock: Clock) -> Token:
         settings.hubspot_client_id, settings.hubspot_client_secret, settings.hubspot_refresh_token
     )
     http = Http(settings.hubspot_base_url)
-    return SharedToken(store, clock, credentials, lambda: refresh(http, credentials))
+    return SharedToken(store, clock, credentials, partial(refresh, http))
 
 
 class SharedToken:
-    """An OAuth access token: one worker fetches it for all, before it expires. Safe for several threads."""
+    """An OAuth access token: one worker fetches it for all, before it expires. Safe for several threads.
+
+    What the store keeps is sealed with a key made of the credentials: once another grant is set, tokens of
+    the old one, perhaps of another HubSpot account, cannot be opened and are not used any more.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, credentials: Credentials, fetch: Callable[[], Grant]
+        self, store: Store, clock: Clock, credentials: Credentials, fetch: Callable[[Credentials], Grant]
     ) -> None:
         self._store = store
         self._clock = clock
+        self._credentials = credentials
         self._fetch = fetch
-        digest = hashlib.sha256(f"leadwire token {credentials.client_secret}".encode()).digest()
-        self._seal = Fernet(base64.urlsafe_b64encode(digest))
+        self._seal = Fernet(_key(credentials))
         self._lock = threading.Lock()
         self._known = StoredToken("", 0)
         self._value = ""
@@ -70,7 +76,7 @@ class SharedToken:
             if value == self._value:
                 with self._store.write() as connection:
                     tokens.expire(connection, self._known.sealed)
-                self._known = StoredToken(self._known.sealed, 0)
+                self._known = replace(self._known, expires_at=0)
         return True
 
     def _good_until(self, seconds: int) -> bool:
@@ -103,14 +109,22 @@ class SharedToken:
         with self._store.read() as connection:
             stored = tokens.stored_token(connection)
         if stored != self._known:
-            self._known, self._value = stored, self._opened(stored)
+            self._known, self._value = stored, self._opened(stored.sealed)
 
-    def _opened(self, stored: StoredToken) -> str:
-        """The token in the clear; "" if there is none, or it was sealed with another client secret."""
+    def _opened(self, sealed: str) -> str:
+        """The token in the clear; "" if there is none, or it was sealed with other credentials."""
         try:
-            return self._seal.decrypt(stored.sealed.encode()).decode() if stored.sealed else ""
+            return self._seal.decrypt(sealed.encode()).decode() if sealed else ""
         except InvalidToken:
             return ""
+
+    def _sealed(self, token: str) -> str:
+        return self._seal.encrypt(token.encode()).decode()
+
+    def _newest_credentials(self) -> Credentials:
+        """The settings' credentials, with the refresh token that HubSpot gave last if it gave another."""
+        given = self._opened(self._known.sealed_refresh)
+        return replace(self._credentials, refresh_token=given) if given else self._credentials
 
     def _lease(self) -> bool:
         with self._store.write() as connection:
@@ -123,7 +137,7 @@ class SharedToken:
 
     def _fetch_and_keep(self) -> None:
         try:
-            grant = self._fetch()
+            grant = self._fetch(self._newest_credentials())
         except TokenUnavailableError as error:
             with self._store.write() as connection:
                 tokens.release_refresh(connection, self._after(self._clock(), AFTER_FAILURE_SECONDS))
@@ -131,8 +145,12 @@ class SharedToken:
             if self._good_until(0):
                 return
             raise
-        sealed = self._seal.encrypt(grant.access_token.encode()).decode()
-        self._known = StoredToken(sealed, self._after(self._clock(), grant.expires_in))
+        is_new = grant.refresh_token != self._credentials.refresh_token
+        self._known = StoredToken(
+            self._sealed(grant.access_token),
+            self._after(self._clock(), grant.expires_in),
+            self._sealed(grant.refresh_token) if is_new else "",
+        )
         self._value = grant.access_token
         with self._store.write() as connection:
             tokens.put_token(connection, self._known)
@@ -140,3 +158,10 @@ class SharedToken:
 
     def _after(self, now: Micros, seconds: int) -> Micros:
         return now + seconds * MICROS_PER_SECOND
+
+
+def _key(credentials: Credentials) -> bytes:
+    """A key for Fernet that only who has the client secret and the refresh token can make."""
+    secret = credentials.client_secret.encode()
+    of_grant = f"leadwire token {credentials.client_id} {credentials.refresh_token}".encode()
+    return base64.urlsafe_b64encode(hmac.digest(secret, of_grant, "sha256"))

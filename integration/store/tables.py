@@ -228,4 +228,11 @@ tokens = Table(
     Column(
         "leased_until", BigInteger, nullable=False, server_default="0", comment="one worker fetches a new one"
     ),
+    Column(
+        "sealed_refresh",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="encrypted; empty while the one of the settings is good",
+    ),
 )

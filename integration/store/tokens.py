@@ -14,17 +14,20 @@ from integration.store.tables import tokens
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A sealed token ("" before the first) and when it expires."""
+    """A sealed access token ("" before the first) and when it expires; and the sealed refresh token that came
+    with it, "" if it is that of the settings.
+    """
 
     sealed: str
     expires_at: Micros
+    sealed_refresh: str = ""
 
 
 def stored_token(connection: Connection) -> StoredToken:
     """The newest token."""
-    query = select(tokens.c.sealed, tokens.c.expires_at).where(tokens.c.account == ACCOUNT)
-    row = connection.execute(query).one_or_none()
-    return StoredToken(row.sealed, row.expires_at) if row else StoredToken("", 0)
+    columns = (tokens.c.sealed, tokens.c.expires_at, tokens.c.sealed_refresh)
+    row = connection.execute(select(*columns).where(tokens.c.account == ACCOUNT)).one_or_none()
+    return StoredToken(row.sealed, row.expires_at, row.sealed_refresh) if row else StoredToken("", 0)
 
 
 def lease_refresh(connection: Connection, now: Micros, until: Micros) -> bool:
@@ -38,7 +41,8 @@ def lease_refresh(connection: Connection, now: Micros, until: Micros) -> bool:
 def put_token(connection: Connection, token: StoredToken) -> None:
     """Keep a new token, and give the right to fetch one back."""
     mine = update(tokens).where(tokens.c.account == ACCOUNT)
-    connection.execute(mine.values(sealed=token.sealed, expires_at=token.expires_at, leased_until=0))
+    values = {"sealed": token.sealed, "expires_at": token.expires_at, "sealed_refresh": token.sealed_refresh}
+    connection.execute(mine.values(**values, leased_until=0))
 
 
 def expire(connection: Connection, sealed: str) -> None:

@@ -29,15 +29,22 @@ class Hub:
         self.now = START
         self.granted = 0
         self.revoked = False
+        self.rotates = False
+        self.asked_with: list[str] = []
 
-    def fetch(self) -> Grant:
+    def fetch(self, credentials: Credentials) -> Grant:
+        self.asked_with.append(credentials.refresh_token)
         if self.revoked:
             raise TokenUnavailableError(Cause("grant_revoked", "the grant is revoked", "install it again"))
         self.granted += 1
-        return Grant(f"token-{self.granted}", 1800)
+        given_back = f"refresh-{self.granted}" if self.rotates else credentials.refresh_token
+        return Grant(f"token-{self.granted}", 1800, given_back)
 
-    def token(self, store: Store, secret: str = "client-secret") -> SharedToken:
-        return SharedToken(store, lambda: self.now, Credentials("client", secret, "refresh"), self.fetch)
+    def token(
+        self, store: Store, secret: str = "client-secret", refresh_token: str = "refresh"
+    ) -> SharedToken:
+        credentials = Credentials("client", secret, refresh_token)
+        return SharedToken(store, lambda: self.now, credentials, self.fetch)
 
 
 @pytest.fixture
@@ -107,6 +114,27 @@ def test_the_store_holds_no_token_in_the_clear(store: Store, hub: Hub) -> None:
     assert hub.token(store, secret="another secret").value() == "token-2", "nobody else can open it"
 
 
+def test_the_refresh_token_that_comes_back_is_used_next_by_every_worker(store: Store, hub: Hub) -> None:
+    hub.rotates = True
+    assert hub.token(store).value() == "token-1"
+    hub.now += 1600 * SECOND
+    assert hub.token(store).value() == "token-2"
+    hub.now += 1600 * SECOND
+    assert hub.token(store).value() == "token-3"
+    assert hub.asked_with == ["refresh", "refresh-1", "refresh-2"]
+    with store.read() as connection:
+        (sealed,) = connection.execute(text("SELECT sealed_refresh FROM tokens")).scalars()
+    assert sealed
+    assert "refresh" not in sealed
+
+
+def test_another_grant_in_the_settings_ends_the_tokens_of_the_old_one(store: Store, hub: Hub) -> None:
+    hub.rotates = True
+    assert hub.token(store).value() == "token-1"
+    assert hub.token(store, refresh_token="of another account").value() == "token-2"
+    assert hub.asked_with == ["refresh", "of another account"]
+
+
 @pytest.fixture
 def sandbox() -> Iterator[SandboxServer]:
     with run_sandbox(0) as server:
@@ -118,6 +146,8 @@ def test_a_refresh_token_becomes_an_access_token(sandbox: SandboxServer) -> None
     assert grant.access_token
     assert grant.expires_in == 1800
     assert grant.access_token not in repr(grant)
+    assert grant.refresh_token == "refresh-token"
+    assert grant.refresh_token not in repr(grant)
     assert "secret" not in repr(CREDENTIALS)
 
 
