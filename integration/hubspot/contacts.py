@@ -150,14 +150,19 @@ class Contacts:
             return [Outcome("stop", cause=error.cause)] * len(rows)
         kind, _, found_by = kind.partition(" ")
         if kind == "stage":
-            # A stage moves backwards only if it was cleared before:
-            # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
-            cleared = [_Row(row.bundle, {STAGE_PROPERTY: ""}) for row in rows]
-            before = self._sent("update", "", cleared, token)
-            if any(outcome.kind != "done" for outcome in before):
-                return before
-            kind = "update"
+            return self._moved(rows, token)
         return self._sent(kind, found_by, rows, token)
+
+    def _moved(self, rows: Sequence[_Row], token: str) -> list[Outcome]:
+        """Clear the stages, then write the rows whose stage is cleared.
+
+        A stage moves backwards only if it was cleared before:
+        https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
+        """
+        cleared = self._sent("update", "", [_Row(row.bundle, {STAGE_PROPERTY: ""}) for row in rows], token)
+        ready = [row for row, outcome in zip(rows, cleared, strict=True) if outcome.kind == "done"]
+        written = iter(self._sent("update", "", ready, token) if ready else ())
+        return [next(written) if outcome.kind == "done" else outcome for outcome in cleared]
 
     def _sent(self, kind: str, found_by: str, rows: Sequence[_Row], token: str) -> list[Outcome]:
         answer = self._http.request(

@@ -269,6 +269,15 @@ class TestAgainstTheSandbox:
         assert contact(sandbox, "1")["city"] == "Paris"
         assert requests.get(f"{sandbox.url}/_sandbox/stats", timeout=5).json()["requests"] == 2
 
+    def test_a_lead_whose_stage_cannot_be_cleared_costs_the_others_nothing(
+        self, sandbox: SandboxServer, version: str
+    ) -> None:
+        seed(sandbox, "1", lifecyclestage="customer", city="Berlin")
+        sent = [lead("404", lifecyclestage="lead"), lead("1", lifecyclestage="lead", city="Paris")]
+        assert kinds(contacts(sandbox.url, version).send(sent)) == ["not_found", "done"]
+        assert contact(sandbox, "1")["city"] == "Paris", "done means that all of it is written"
+        assert contact(sandbox, "1")["lifecyclestage"] == "lead"
+
     def test_values_are_read_as_the_leads_api_has_them(self, sandbox: SandboxServer, version: str) -> None:
         seed(sandbox, "1", closedate="1323293954000", visits="3", city="Paris")
         bundle = Bundle("lead-1", {"contact_id": "1"}, {}, reads=("closedAt", "visits", "city", "phone"))
