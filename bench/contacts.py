@@ -7,18 +7,14 @@ and those that look the contacts up.
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 import requests
-from common import ROOT, postgresql_server
+from common import on_both_databases
 from deliver import LIMIT, prepare, wait_until_delivered, worker
 from sqlalchemy import text
 
-from integration.process import spare_the_collector
 from integration.sandbox import SandboxServer, run_sandbox
 from integration.sandbox.contacts import Property
 
@@ -57,18 +53,5 @@ def measure(url: str, folder: Path, events: int, leads: int) -> None:
     store.dispose()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--leads", type=int, default=2_000)
-    options = parser.parse_args()
-    spare_the_collector()
-    with tempfile.TemporaryDirectory() as name:
-        measure(f"sqlite:///{name}/bench.db", Path(name), options.events, options.leads)
-    with tempfile.TemporaryDirectory() as name, postgresql_server() as url:
-        measure(url, Path(name), options.events, options.leads)
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONPATH", str(ROOT))
-    main()
+    on_both_databases(__doc__, measure, events=20_000, leads=2_000)

@@ -6,19 +6,16 @@ the same limit. (b) The same backlog without a limit, against a stand-in that an
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from common import ROOT, environment, free_port, peak_memory, postgresql_server
+from common import ROOT, environment, free_port, on_both_databases, peak_memory
 from sqlalchemy import text
 from translate import bodies, drain, fill
 
@@ -26,7 +23,6 @@ from integration.clock import now
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
-from integration.process import spare_the_collector
 from integration.sandbox import run_sandbox
 from integration.settings import MIB, RateLimit
 from integration.store.engine import Store
@@ -126,18 +122,5 @@ def run(url: str, folder: Path, events: int, leads: int) -> None:
     store.dispose()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--leads", type=int, default=2_000)
-    options = parser.parse_args()
-    spare_the_collector()
-    with tempfile.TemporaryDirectory() as name:
-        run(f"sqlite:///{name}/bench.db", Path(name), options.events, options.leads)
-    with tempfile.TemporaryDirectory() as name, postgresql_server() as url:
-        run(url, Path(name), options.events, options.leads)
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONPATH", str(ROOT))
-    main()
+    on_both_databases(__doc__, run, events=20_000, leads=2_000)

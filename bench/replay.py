@@ -7,14 +7,12 @@ its progress, whose last count must be the number of events.
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common import ROOT, STRIPE_SECRET, postgresql_server
+from common import ROOT, STRIPE_SECRET, on_both_databases
 from translate import bodies, drain, fill
 
 from integration.clock import now
@@ -23,7 +21,6 @@ from integration.pipeline.deliver import Deliverer
 from integration.pipeline.replay import Counts, Plan, Replay
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
-from integration.process import spare_the_collector
 from integration.records import Bundle, Outcome
 from integration.settings import MIB, RateLimit
 from integration.store.engine import Store
@@ -114,17 +111,5 @@ def replayed(store: Store, sources: Sources, title: str, *, dry_run: bool = Fals
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=100_000)
-    parser.add_argument("--leads", type=int, default=10_000)
-    options = parser.parse_args()
-    spare_the_collector()
-    with tempfile.TemporaryDirectory() as name:
-        measure(f"sqlite:///{name}/bench.db", Path(name), options.events, options.leads)
-    with tempfile.TemporaryDirectory() as name, postgresql_server() as url:
-        measure(url, Path(name), options.events, options.leads)
-
-
 if __name__ == "__main__":
-    main()
+    on_both_databases(__doc__, measure, events=100_000, leads=10_000)

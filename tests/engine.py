@@ -67,6 +67,7 @@ class FakeHubSpot:
     id_kind = "guid"
     finds_by = frozenset({"email"})
     can_create = False
+    most_cost = 1
 
     def __init__(self) -> None:
         self.max_batch = 1

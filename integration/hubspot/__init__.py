@@ -40,6 +40,10 @@ class Destination(Protocol):
     def max_batch(self) -> int:
         """How many bundles one HTTP request can carry."""
 
+    @property
+    def most_cost(self) -> int:
+        """The largest `cost` of any kind of request."""
+
     def request_kind(self, bundle: Bundle) -> str:
         """The kind of request that a bundle needs: one request carries bundles of one kind only."""
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from integration.clock import now
 from integration.errors import LeadwireError
-from integration.hubspot.http import Http
+from integration.hubspot.http import Answer, Http
 from integration.hubspot.outcomes import classify, no_such_api
-from integration.hubspot.tokens import Token
+from integration.hubspot.tokens import Token, renewed
 from integration.lead.catalogue import PortalProperty
 
 
@@ -27,8 +27,9 @@ def properties_path(version: str) -> str:
 def read_properties(http: Http, token: Token, version: str) -> dict[str, PortalProperty]:
     """All properties of contacts, by name. Raises AccountError or TokenUnavailableError."""
     value = token.value()
-    headers = {"Authorization": f"Bearer {value}"}
-    answer = http.request("GET", properties_path(version), headers=headers, secret=value)
+    answer = _ask(http, value, version)
+    if renewed(answer, token, value):
+        answer = _ask(http, token.value(), version)
     outcome = classify(answer.status, answer.headers, answer.excerpt, now())
     if answer.status == 404:
         outcome = no_such_api(outcome)
@@ -43,6 +44,11 @@ def read_properties(http: Http, token: Token, version: str) -> dict[str, PortalP
         )
     found = [_property(item) for item in listed if isinstance(item, dict) and item.get("name")]
     return {item.name: item for item in found}
+
+
+def _ask(http: Http, value: str, version: str) -> Answer:
+    headers = {"Authorization": f"Bearer {value}"}
+    return http.request("GET", properties_path(version), headers=headers, secret=value)
 
 
 def _property(item: dict[str, Any]) -> PortalProperty:

@@ -83,6 +83,7 @@ class Contacts:
     id_kind = "contact_id"
     can_create = True
     max_batch = MAX_BATCH
+    most_cost = 3
 
     def __init__(
         self, http: Http, token: Token, table: PropertyTable, *, version: str, clock: Clock = now
@@ -111,8 +112,8 @@ class Contacts:
         return False
 
     def cost(self, request_kind: str) -> int:
-        """Two where a mapping sets the lifecycle stage itself: it is cleared first, else one."""
-        return 2 if request_kind == "stage" else 1
+        """Three where a mapping sets the lifecycle stage itself, see `_moved`; else one."""
+        return self.most_cost if request_kind == "stage" else 1
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         """Send bundles of one kind together: one outcome each. Never raises for what HubSpot does."""
@@ -154,15 +155,24 @@ class Contacts:
         return self._sent(kind, found_by, rows, token)
 
     def _moved(self, rows: Sequence[_Row], token: str) -> list[Outcome]:
-        """Clear the stages, then write the rows whose stage is cleared.
+        """Write the rows, then clear the stage of those that HubSpot took, then set it again.
 
         A stage moves backwards only if it was cleared before:
-        https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
+        https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23). It is written
+        before as well: a stage that HubSpot does not know is then refused while the contact has its own.
         """
-        cleared = self._sent("update", "", [_Row(row.bundle, {STAGE_PROPERTY: ""}) for row in rows], token)
-        ready = [row for row, outcome in zip(rows, cleared, strict=True) if outcome.kind == "done"]
-        written = iter(self._sent("update", "", ready, token) if ready else ())
-        return [next(written) if outcome.kind == "done" else outcome for outcome in cleared]
+        written = self._sent("update", "", rows, token)
+        cleared = [_Row(row.bundle, {STAGE_PROPERTY: ""}) for row in rows]
+        moved = [_Row(row.bundle, {STAGE_PROPERTY: row.properties[STAGE_PROPERTY]}) for row in rows]
+        for step in (cleared, moved):
+            written = self._sent_where_done(written, step, token)
+        return written
+
+    def _sent_where_done(self, before: Sequence[Outcome], rows: Sequence[_Row], token: str) -> list[Outcome]:
+        """Update the rows whose step before was done: the outcomes of both steps together."""
+        ready = [row for row, outcome in zip(rows, before, strict=True) if outcome.kind == "done"]
+        outcomes = iter(self._sent("update", "", ready, token) if ready else ())
+        return [next(outcomes) if outcome.kind == "done" else outcome for outcome in before]
 
     def _sent(self, kind: str, found_by: str, rows: Sequence[_Row], token: str) -> list[Outcome]:
         answer = self._http.request(

@@ -34,6 +34,7 @@ class LeadsV1:
     finds_by = frozenset({"email"})
     can_create = False  # only by a form that answers no guid: http://developers.hubspot.com/docs/methods/leads/create_lead
     max_batch = 1
+    most_cost = 1
 
     def __init__(self, http: Http, token: Token, clock: Clock = now) -> None:
         self._http = http

@@ -47,13 +47,18 @@ class StaticToken:
         return False
 
 
+def renewed(answer: Answer, token: Token, used: str) -> bool:
+    """Whether HubSpot says that the token of this request is expired, and another one can be had."""
+    return answer.status == 401 and _EXPIRED in answer.text and token.expired(used)
+
+
 def after_expiry(outcome: Outcome, answer: Answer, token: Token, used: str) -> Outcome:
     """The outcome; tried again with another token if HubSpot says that this one is expired.
 
     Only this category means that: https://developers.hubspot.com/docs/api-reference/error-handling
     (2026-11-23) warns that another 401 is no sign of it.
     """
-    if answer.status != 401 or _EXPIRED not in answer.text or not token.expired(used):
+    if not renewed(answer, token, used):
         return outcome
     said = outcome.cause.detail if outcome.cause else ""
     return Outcome("again", 401, Cause("token_expired", said, "nothing to do: a new token is fetched"))

@@ -45,7 +45,7 @@ from integration.store.leads import LeadRow
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 10
-LONGEST_REQUEST_SECONDS = 80  # two in a row, where one call makes two
+LONGEST_REQUEST_SECONDS = 120  # three in a row, where one call makes three
 LEADS_PER_CLAIM = 1000
 # https://developers.hubspot.com/docs/api-reference/search/guide (2026-11-23) allows five a second to an
 # account; one is left to others.
@@ -110,7 +110,9 @@ class Deliverer:
         )
         self._stopping = threading.Event()
         self._requests_in_hand = 0
-        self._in_hand: set[str] = set()  # each operation on it is atomic: no lock is needed
+        # By lead, in how many calls: the first half of a split call may be settled, and its leads claimed
+        # again, while the second is still on its way.
+        self._in_hand: Counter[str] = Counter()
         self._counting = threading.Lock()
         with store.write() as connection:
             for account, limit in self._windows.items():
@@ -135,8 +137,9 @@ class Deliverer:
             return Claim((), pause.until)
         with self._store.write() as connection:
             claim = self._claim_in(connection, 1 if pause.pauses else limit)
-        self._in_hand.update({row.id for job in claim.jobs for row in job.rows})
-        self._count(len(claim.jobs))
+        with self._counting:
+            self._in_hand.update(row.id for job in claim.jobs for row in job.rows)
+            self._requests_in_hand += len(claim.jobs)
         return claim
 
     def start(self, job: Job, when_done: Callable[[], None]) -> None:
@@ -160,7 +163,7 @@ class Deliverer:
             now = self._clock()
             # Only what is in hand: a lead whose outcome could not be written down must not be kept for ever.
             leads.renew_leases(
-                connection, self._worker, self._in_hand.copy(), now + LEASE_SECONDS * MICROS_PER_SECOND
+                connection, self._worker, self._held(), now + LEASE_SECONDS * MICROS_PER_SECOND
             )
             recovered = leads.recover_expired(connection, now)
         if recovered:
@@ -181,7 +184,7 @@ class Deliverer:
 
     def _claim_in(self, connection: Connection, limit: int) -> Claim:
         now = self._clock()
-        slots = budget.free_slots(connection, now, limit + 1)  # one more, as a call may make two requests
+        slots = budget.free_slots(connection, now, limit + self._destination.most_cost - 1)
         if not slots:
             return Claim((), budget.next_free_at(connection))
         most = min(min(len(slots), limit) * self._destination.max_batch, max(LEADS_PER_CLAIM, limit))
@@ -261,12 +264,13 @@ class Deliverer:
             # The leases run out and the bundles are sent again.
             log.exception("A delivery failed", extra={"leadwire_fields": {"action": "worker.error"}})
         finally:
-            self._in_hand.difference_update({row.id for row in job.rows})
-            self._count(-1)
+            with self._counting:
+                self._in_hand -= Counter(row.id for row in job.rows)
+                self._requests_in_hand -= 1
 
-    def _count(self, jobs: int) -> None:
+    def _held(self) -> set[str]:
         with self._counting:
-            self._requests_in_hand += jobs
+            return set(self._in_hand)
 
     def _send_and_settle(self, job: Job) -> None:
         made = self._send(job)

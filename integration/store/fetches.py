@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Update, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Update, delete, func, select, update
 
 from integration.records import Cause, Micros, RawRequest
 from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, Fetched, claimed_event
+from integration.store.leases import lease
 from integration.store.tables import events, fetches, requests
 
 _WAITING = fetches.c.due_at.is_not(None)
@@ -86,28 +87,20 @@ def waiting_sources(connection: Connection) -> list[str]:
 
 def any_due(connection: Connection, source: str, now: Micros) -> bool:
     """Whether a fetch of this source is due: cheap to ask before taking the right to write."""
-    due = (fetches.c.source == source, fetches.c.due_at <= now, fetches.c.leased_until <= now)
-    return connection.execute(select(fetches.c.event_id).where(*due).limit(1)).first() is not None
+    query = select(fetches.c.event_id).where(*_due(source, now)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _due(source: str, now: Micros) -> tuple[ColumnElement[bool], ...]:
+    return fetches.c.source == source, fetches.c.due_at <= now, fetches.c.leased_until <= now
 
 
 def claim(
     connection: Connection, worker: str, source: str, *, now: Micros, until: Micros, limit: int
 ) -> list[FetchJob]:
     """Lease up to `limit` due fetches of this source, those first that are due longest."""
-    free = (
-        select(fetches.c.event_id)
-        .where(fetches.c.source == source, fetches.c.due_at <= now, fetches.c.leased_until <= now)
-        .order_by(fetches.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    lease = (
-        update(fetches)
-        .where(fetches.c.event_id.in_(free.scalar_subquery()))
-        .values(leased_by=worker, leased_until=until)
-        .returning(fetches.c.event_id)
-    )
-    ids = list(connection.execute(lease).scalars())
+    key, due = fetches.c.event_id, _due(source, now)
+    ids = lease(connection, key, due, fetches.c.due_at, worker=worker, until=until, limit=limit)
     query = (
         select(*EVENT_COLUMNS, *REQUEST_COLUMNS, fetches.c.attempts, fetches.c.failing_since)
         .join(requests, requests.c.id == events.c.request_id)

@@ -13,6 +13,7 @@ from sqlalchemy import Column, Connection, LargeBinary, Row, and_, bindparam, de
 
 from integration.clock import new_id
 from integration.records import Cause, IncomingEvent, Micros, RawRequest
+from integration.store.leases import lease
 from integration.store.tables import events, fetches, requests
 
 REJECTED_BODY_BYTES = 64 * 1024
@@ -224,20 +225,8 @@ def claim_events(
     connection: Connection, worker: str, now: Micros, until: Micros, limit: int
 ) -> list[ClaimedEvent]:
     """Lease up to `limit` untranslated events, oldest first."""
-    free = (
-        select(events.c.id)
-        .where(events.c.state == "received", events.c.leased_until <= now)
-        .order_by(events.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    claim = (
-        update(events)
-        .where(events.c.id.in_(free.scalar_subquery()))
-        .values(leased_by=worker, leased_until=until)
-        .returning(events.c.id)
-    )
-    ids = list(connection.execute(claim).scalars())
+    free = (events.c.state == "received", events.c.leased_until <= now)
+    ids = lease(connection, events.c.id, free, events.c.id, worker=worker, until=until, limit=limit)
     if not ids:
         return []
     query = (

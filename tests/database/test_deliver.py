@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -38,6 +39,7 @@ class FakeHubSpot:
     id_kind = "guid"
     finds_by = frozenset({"email"})
     can_create = False
+    most_cost = 1
     max_batch = 1
 
     def __init__(self) -> None:
@@ -117,6 +119,45 @@ def test_a_bundle_is_sent_once_and_its_lead_is_clean(store: Store, make: Make, h
 
     assert hubspot.sent == [Bundle(lead_id, {"guid": "guid-0"}, {"city": "city 0"}, ["e0-0"])]
     assert states(store) == ["clean"]
+
+
+def test_a_lead_that_is_claimed_again_while_its_split_call_goes_on_stays_held(
+    store: Store, make: Make, hubspot: FakeHubSpot
+) -> None:
+    first, second = add_due(store, 2)
+    hubspot.max_batch = 2
+    refused = Outcome("split", 400, Cause("refused_by_hubspot", "no", "mend it"))
+    halves_begun, may_end = threading.Event(), threading.Event()
+
+    def answer(bundle: Bundle) -> Outcome:
+        if len(hubspot.sent) <= 2:
+            return refused
+        if bundle.lead_id == second:
+            halves_begun.set()
+            may_end.wait(10)
+        return Outcome("done", 200)
+
+    hubspot.answer = answer
+    deliverer = make()
+    (split,) = deliverer.claim(4).jobs
+    ended = threading.Event()
+    deliverer.start(split, ended.set)
+    assert halves_begun.wait(10)
+
+    with store.write() as connection:
+        row = leads.lock(connection, [first])[first]
+        leads.save(connection, [due(row, 7)], START)
+    (again,) = deliverer.claim(4).jobs
+    assert [row.id for row in again.rows] == [first]
+    may_end.set()
+    assert ended.wait(10)
+
+    assert deliverer._held() == {first}, "else its lease would run out while its request is on its way"
+    ended.clear()
+    deliverer.start(again, ended.set)
+    assert ended.wait(10)
+    assert deliverer._held() == set()
+    assert deliverer.in_hand == 0
 
 
 def test_no_window_holds_more_requests_than_the_limit_whoever_sends(

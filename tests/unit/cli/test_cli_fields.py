@@ -72,6 +72,17 @@ def test_pulled_properties_are_checked_against(shop: Path, sandbox: SandboxServe
     assert "HubSpot has no property city (city)" in run("check").output
 
 
+@pytest.mark.usefixtures("sandbox", "shop_store")
+def test_a_token_that_expired_early_is_renewed(
+    sandbox: SandboxServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN"):
+        monkeypatch.setenv(f"HUBSPOT_{name}", f"made-up-{name}")
+    assert run("fields", "pull").exit_code == 0
+    requests.post(f"{sandbox.url}/_sandbox/oauth", json={"expire_all": True}, timeout=5).raise_for_status()
+    assert run("fields", "pull").exit_code == 0
+
+
 PULLED = {"plan": PortalProperty("plan", "enumeration", ("yes", "Pro"))}
 WRITTEN = """\
 # What the HubSpot account has. `leadwire fields pull` writes this part anew; the rest is yours.

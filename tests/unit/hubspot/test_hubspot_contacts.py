@@ -263,11 +263,19 @@ class TestAgainstTheSandbox:
         seed(sandbox, "1", lifecyclestage="customer", city="Berlin")
         destination = contacts(sandbox.url, version)
         bundle = lead("1", lifecyclestage="lead", city="Paris")
-        assert destination.cost(destination.request_kind(bundle)) == 2
+        assert destination.cost(destination.request_kind(bundle)) == 3
         assert kinds(destination.send([bundle])) == ["done"]
         assert contact(sandbox, "1")["lifecyclestage"] == "lead"
         assert contact(sandbox, "1")["city"] == "Paris"
-        assert requests.get(f"{sandbox.url}/_sandbox/stats", timeout=5).json()["requests"] == 2
+        assert requests.get(f"{sandbox.url}/_sandbox/stats", timeout=5).json()["requests"] == 3
+
+    def test_a_stage_that_hubspot_does_not_know_costs_itself_and_the_contact_keeps_its_own(
+        self, sandbox: SandboxServer, version: str
+    ) -> None:
+        seed(sandbox, "1", lifecyclestage="customer")
+        (outcome,) = contacts(sandbox.url, version).send([lead("1", lifecyclestage="no such", city="Paris")])
+        assert list(outcome.refused_fields) == ["lifecyclestage"]
+        assert contact(sandbox, "1")["lifecyclestage"] == "customer"
 
     def test_a_lead_whose_stage_cannot_be_cleared_costs_the_others_nothing(
         self, sandbox: SandboxServer, version: str

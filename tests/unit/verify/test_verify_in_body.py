@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -37,12 +38,13 @@ class BodySchemeContract(SchemeContract):
     def signed(self, secret: str | None = None, at: int = NOW, body: bytes | None = None) -> RawRequest:
         return super().signed(secret, at, self.body if body is None else body)
 
+    @abstractmethod
     def with_credentials(self, request: RawRequest, text: str) -> RawRequest:
-        raise NotImplementedError
+        """The request with this text in the place of its credentials."""
 
+    @abstractmethod
     def bodies(self, anything: Any) -> list[bytes]:
         """Bodies of the right shape that hold `anything` in the place of each part."""
-        raise NotImplementedError
 
     def test_the_body_is_taken_as_raw_bytes(self) -> None:
         for body in (b"", b"\x00\xff\xfe{", b"[1]", b"<a/>", b"[" * 100_000, b"1" * 10_000):
@@ -50,8 +52,9 @@ class BodySchemeContract(SchemeContract):
             with pytest.raises(ValueError, match="SENDER"):
                 self.scheme.sign(post(body=body), Secret("SENDER", self.secret), NOW)
 
+    @abstractmethod
     def test_a_tampered_body(self) -> None:
-        raise NotImplementedError
+        """What a signature covers differs: the whole body, a field of it, or some fields of each item."""
 
     def test_a_request_without_credentials(self) -> None:
         assert self.verify(post(body=self.body)).reason == self.missing
