@@ -61,7 +61,8 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     root.setLevel(level)
     # No line shows these, and collecting them took a third of a line's time, walking the stack for the caller
     # most of all (https://docs.python.org/3/howto/logging.html#optimization).
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # The process's id stays: gunicorn's own lines show it.
+    logging.logThreads = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 - the documented switch
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # urllib3 prints request lines at DEBUG, and HubSpot's Leads API carries the token in its URLs.
