@@ -35,7 +35,7 @@ AFTER = f"{BEFORE}\n      industry: {{value: bench}}"
 class Counting:
     """A destination that takes everything at once, and counts."""
 
-    name, id_kind, can_create, max_batch = "counting", "guid", False, 1
+    name, id_kind, can_create, max_batch, most_cost = "counting", "guid", False, 1, 1
     finds_by: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -46,6 +46,9 @@ class Counting:
 
     def is_search(self, kind: str) -> bool:
         return kind == "find"
+
+    def cost(self, kind: str) -> int:  # noqa: ARG002 - the protocol's
+        return 1
 
     def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
         self.requests += 1
