@@ -21,6 +21,7 @@ from integration.pipeline.deliver import Deliverer
 from integration.pipeline.replay import Counts, Plan, Replay
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
+from integration.pipeline.verification import Certificates, Verifier
 from integration.records import Bundle, Outcome
 from integration.settings import MIB, RateLimit
 from integration.store.engine import Store
@@ -97,7 +98,7 @@ def delivered(delivering: Deliverer, hubspot: Counting) -> int:
 
 
 def replayed(store: Store, sources: Sources, title: str, *, dry_run: bool = False) -> None:
-    replay = Replay(store, sources, now, max_body_bytes=MIB)
+    replay = Replay(store, sources, now, Verifier(Certificates()), max_body_bytes=MIB)
     told: list[Counts] = []
     work: Callable[..., Counts | Plan] = replay.plan if dry_run else replay.run
     counting = time.perf_counter()

@@ -26,6 +26,8 @@ class RawRequest:
     string, undecoded. `body` is the bytes as they came over the wire, before any decompression.
     `redacted` tells that credentials in `headers` and `url` were replaced by their digests, as in
     every stored request: see `integration.verify.redact`.
+    `certificate` is what stands where the request says that its sender's certificate is, for schemes that
+    need it; it is fetched when the request is verified, and not stored.
     """
 
     source: str
@@ -37,6 +39,7 @@ class RawRequest:
     received_at: Micros
     client: str = ""
     redacted: bool = False
+    certificate: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

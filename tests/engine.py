@@ -19,6 +19,7 @@ from integration.pipeline.retention import Retention
 from integration.pipeline.retry import Letters, retry_dead
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
+from integration.pipeline.verification import Certificates, Verifier
 from integration.records import MICROS_PER_SECOND, Bundle, Cause, Outcome, RawRequest, Wire
 from integration.settings import RateLimit
 from integration.store.engine import Store
@@ -117,6 +118,7 @@ class Engine:
         self.store = store
         self.now = START
         self.hubspot = FakeHubSpot()
+        self._verifier = Verifier(Certificates())
         self.environ = {"SHOP_TOKEN": "opensesame"}
         self._folder = folder
         self.write_mapping(MAPPING)
@@ -151,7 +153,9 @@ class Engine:
         body = json.dumps({"type": "paid", "at": self.now // SECOND, **payload}).encode()
         headers = {"content-type": "application/json", "x-token": token}
         request = RawRequest("shop", "POST", "https://x/hooks/shop", "", headers, body, self.now)
-        intake = Intake(self.store, self.sources, self._clock, max_body_bytes=MIB, rejected_keep=100)
+        intake = Intake(
+            self.store, self.sources, self._clock, self._verifier, max_body_bytes=MIB, rejected_keep=100
+        )
         try:
             source = intake.source("shop")
             assert isinstance(source, Source)
@@ -189,7 +193,7 @@ class Engine:
 
     @property
     def engine(self) -> Replay:
-        return Replay(self.store, self.sources, self._clock, max_body_bytes=MIB)
+        return Replay(self.store, self.sources, self._clock, self._verifier, max_body_bytes=MIB)
 
     def replay(
         self,

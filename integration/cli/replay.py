@@ -37,6 +37,7 @@ from integration.pipeline.replay import (
     compile_where,
 )
 from integration.pipeline.sources import BrokenSource, Configuration, Sources
+from integration.pipeline.verification import Certificates, Verifier
 from integration.records import Micros
 from integration.settings import Settings
 from integration.store.history import Selection
@@ -113,7 +114,10 @@ def replay(
     if source is not None:
         usable_source(sources.current, source)
     with opened(settings) as store:
-        engine = Replay(store, sources, now, max_body_bytes=settings.max_body_bytes, fetch_anew=fetch_anew)
+        verifier = Verifier(Certificates(allow_private=settings.fetch_allow_private))
+        engine = Replay(
+            store, sources, now, verifier, max_body_bytes=settings.max_body_bytes, fetch_anew=fetch_anew
+        )
         with on_termination(engine.stop):
             perform = _accept_rejected if rejected else _plan if dry_run else _run
             perform(engine, wish)

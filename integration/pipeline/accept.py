@@ -14,6 +14,7 @@ from integration.clock import Clock
 from integration.errors import LeadwireError
 from integration.logs import log_action
 from integration.pipeline.sources import BrokenSource, Source, Sources
+from integration.pipeline.verification import Verifier
 from integration.records import RawRequest, Verdict
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
@@ -48,9 +49,17 @@ class Intake:
     """Takes requests in for all sources. One per web process; safe to use from many threads or greenlets."""
 
     def __init__(
-        self, store: Store, sources: Sources, clock: Clock, *, max_body_bytes: int, rejected_keep: int
+        self,
+        store: Store,
+        sources: Sources,
+        clock: Clock,
+        verifier: Verifier,
+        *,
+        max_body_bytes: int,
+        rejected_keep: int,
     ) -> None:
         self._sources = sources
+        self._verifier = verifier
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._rejected_keep = rejected_keep
@@ -77,10 +86,10 @@ class Intake:
             return reply
         if request.method != "POST":
             raise RefusedError(403, "handshake_refused", "The request is no handshake of this source.")
-        verdict = source.scheme.verify(request, source.secrets, self._clock())
+        verdict = self._verifier.verdict(source, request, self._clock())
         if not verdict.accepted:
             self.reject(source, request, verdict)
-            raise RefusedError(401, "not_verified", "The request could not be verified.")
+            raise _not_verified(verdict)
         reply = self.handshake(source, request, verified=True)
         if reply is not None:
             return reply
@@ -155,6 +164,14 @@ class Intake:
             prune_rejected(connection, source, self._rejected_keep)
         announce(connection)
         return receipts
+
+
+def _not_verified(verdict: Verdict) -> RefusedError:
+    """One answer for every reason, so that who guesses learns nothing; 503 where the verdict may change."""
+    if verdict.reason == "certificate_unavailable":
+        detail = "The certificate that verifies the request cannot be had now. Send it again later."
+        return RefusedError(503, "certificate_unavailable", detail)
+    return RefusedError(401, "not_verified", "The request could not be verified.")
 
 
 def without_body(request: RawRequest) -> RawRequest:

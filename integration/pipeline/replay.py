@@ -44,6 +44,7 @@ from integration.pipeline.translate import (
     settled_event,
     translate_events,
 )
+from integration.pipeline.verification import Verifier
 from integration.records import Micros, RawRequest, Update
 from integration.store import fetches, history, identifiers, inbox, leads, updates
 from integration.store.engine import Store
@@ -160,11 +161,13 @@ class Replay:
         store: Store,
         sources: Sources,
         clock: Clock,
+        verifier: Verifier,
         *,
         max_body_bytes: int,
         fetch_anew: bool = False,
     ) -> None:
         self._store = store
+        self._verifier = verifier
         self._fetch_anew = fetch_anew
         self._configuration = sources.current
         self._clock = clock
@@ -330,7 +333,7 @@ class Replay:
         source = self._configuration.sources.get(request.source)
         if not isinstance(source, Source):
             return False
-        if not source.scheme.verify(request, source.secrets, request.received_at).accepted:
+        if not self._verifier.verdict(source, request, request.received_at).accepted:
             return False
         payload = self._decoded(source, request)
         if isinstance(payload, MalformedBody):

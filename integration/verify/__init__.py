@@ -17,6 +17,7 @@ from integration.verify import (
     adyen,
     basic,
     braintree,
+    paypal,
     salesforce,
     signature,
     standard_webhooks,
@@ -38,6 +39,7 @@ SCHEMES: Mapping[str, SchemeType] = MappingProxyType(
         "adyen": adyen.TYPE,
         "braintree": braintree.TYPE,
         "salesforce": salesforce.TYPE,
+        "paypal": paypal.TYPE,
     }
 )
 

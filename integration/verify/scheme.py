@@ -25,6 +25,9 @@ class Scheme:
     `conceal(request)` replaces the plain shared secrets that this scheme reads by their digests.
     `headers` (lower case) and `parameters` are what it reads; `signs_url` tells that the URL is signed
     and must therefore be kept as it is.
+    `certificate_url(request)`, of a scheme whose sender signs with a certificate that it publishes, is where
+    the one of this request is: `verify` wants what is there as `request.certificate`. It raises
+    NotVerifiedError if the request names no certificate of the sender's own hosts.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Scheme:
     headers: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
     signs_url: bool = False
+    certificate_url: Callable[[RawRequest], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

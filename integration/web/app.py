@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from integration.clock import Clock, now
 from integration.pipeline.accept import Intake
 from integration.pipeline.sources import Sources
+from integration.pipeline.verification import Certificates, Verifier
 from integration.settings import Settings
 from integration.store.engine import Store
 from integration.web import problems
@@ -17,12 +18,22 @@ from integration.web.health import health_blueprint
 from integration.web.receive import receive_blueprint
 
 
-def create_app(settings: Settings, sources: Sources | None = None, clock: Clock = now) -> Flask:
+def create_app(
+    settings: Settings,
+    sources: Sources | None = None,
+    clock: Clock = now,
+    certificates: Certificates | None = None,
+) -> Flask:
     """One web process's application. Made after forking: it starts the thread that commits."""
     store = Store(settings.database_url)
     current = sources or Sources(settings.mappings_dir)
     intake = Intake(
-        store, current, clock, max_body_bytes=settings.max_body_bytes, rejected_keep=settings.rejected_keep
+        store,
+        current,
+        clock,
+        Verifier(certificates or Certificates(allow_private=settings.fetch_allow_private)),
+        max_body_bytes=settings.max_body_bytes,
+        rejected_keep=settings.rejected_keep,
     )
     atexit.register(intake.close)
     app = Flask("integration.web", static_folder=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,21 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from sqlalchemy import select
 from werkzeug.serving import make_server
 
+from integration.clock import now
+from integration.outgoing.bounded import Answer, Bounds
+from integration.pipeline.replay import Counts, Replay
 from integration.pipeline.sources import Source, Sources
-from integration.settings import Settings
+from integration.pipeline.verification import Certificates, Verifier
+from integration.settings import MIB, Settings
+from integration.store import tables
 from integration.store.engine import Store
+from integration.store.history import Selection
 from integration.store.upgrade import upgrade
 from integration.web.app import create_app
-from tests.vectors import VECTORS, options_of, read_vector, secret_of
+from tests.vectors import FOLDER, VECTORS, certificate_of, options_of, read_vector, secret_of
 
 MAPPINGS = Path(__file__).parents[2] / "mappings"
 MADE = "made"
@@ -97,7 +104,9 @@ def configured(mappings: Path, source: str, vector: dict[str, Any]) -> Sources:
 
 
 @contextmanager
-def running(folder: Path, source: str, vector: dict[str, Any]) -> Iterator[str]:
+def running(
+    folder: Path, source: str, vector: dict[str, Any], certificates: Certificates | None = None
+) -> Iterator[str]:
     """The application with one source; its public URL is where the vector was sent to."""
     sent_to = urlsplit(vector["url"])
     settings = Settings.read(
@@ -110,7 +119,9 @@ def running(folder: Path, source: str, vector: dict[str, Any]) -> Iterator[str]:
     upgrade(store)
     store.dispose()
     sources = configured(lay_out(folder, source, vector), source, vector)
-    app = create_app(settings, sources, lambda: vector["now"] * 1_000_000)
+    app = create_app(
+        settings, sources, lambda: vector["now"] * 1_000_000, certificates or certificates_of(vector)
+    )
     server = make_server("127.0.0.1", 0, behind_proxy(app, sent_to.path, sent_to.query), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -120,6 +131,17 @@ def running(folder: Path, source: str, vector: dict[str, Any]) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def certificates_of(vector: dict[str, Any]) -> Certificates:
+    """Certificates, where the sender of the vector has one: at no other address than the request names."""
+    named = vector["headers"].get("PAYPAL-CERT-URL")
+
+    def get(url: str, _headers: Mapping[str, str], _bounds: Bounds) -> Answer:
+        content = certificate_of(vector, FOLDER / "paypal")
+        return Answer(200, {}, content) if content and url == named else Answer(404, {}, b"")
+
+    return Certificates(get=get)
 
 
 def behind_proxy(app: Any, path: str, query: str) -> Any:
@@ -172,6 +194,34 @@ def test_a_recorded_request_gets_its_verdict(
     demanded = demanded_body(folder, vector)
     if status == 200 and demanded is not None:
         assert without_layout(answer.content) == without_layout(demanded)
+
+
+def test_a_request_whose_certificate_cannot_be_had_is_to_come_again_and_is_kept(tmp_path: Path) -> None:
+    folder = FOLDER / "paypal"
+    vector = read_vector(folder / "vector.json")
+    with running(tmp_path, "paypal", vector, Certificates(get=lambda *_: Answer(404, {}, b""))) as base:
+        answer = requests.post(
+            f"{base}/hooks/paypal",
+            data=(folder / vector["body_file"]).read_bytes(),
+            headers=vector["headers"],
+            timeout=10,
+        )
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "10"
+    assert answer.json()["code"] == "certificate_unavailable"
+    assert answer.json()["detail"] == (
+        "The certificate that verifies the request cannot be had now. Send it again later."
+    )
+    store = Store(f"sqlite:///{tmp_path}/leadwire.db")
+    with store.read() as connection:
+        (kept,) = connection.execute(select(tables.requests)).all()
+    assert kept.reason == "certificate_unavailable"
+    assert "api.sandbox.paypal.com: it answered 404" in kept.detail
+    sources = configured(tmp_path / "mappings", "paypal", vector)
+    replay = Replay(store, sources, now, Verifier(certificates_of(vector)), max_body_bytes=MIB)
+    assert replay.accept_rejected(Selection(), lambda _: None) == Counts(1, 1, 1, 0)
+    store.dispose()
 
 
 def without_layout(body: bytes) -> bytes:

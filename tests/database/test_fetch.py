@@ -15,6 +15,7 @@ from sqlalchemy import text
 from integration.pipeline.fetch import GIVE_UP_SECONDS, Fetcher
 from integration.pipeline.replay import Replay
 from integration.pipeline.retry import Letters, retry_dead
+from integration.pipeline.verification import Certificates, Verifier
 from integration.store import fetches
 from integration.store.backlog import backlog_metrics, read_backlog
 from integration.store.engine import Store
@@ -345,7 +346,14 @@ def test_replay_can_fetch_anew(shop: Shop) -> None:
     shop.work()
     shop.answer({**ANSWER, "city": "Oslo"})
     clock = lambda: shop.engine.now  # noqa: E731 - one line
-    replay = Replay(shop.engine.store, shop.engine.sources, clock, max_body_bytes=MIB, fetch_anew=True)
+    replay = Replay(
+        shop.engine.store,
+        shop.engine.sources,
+        clock,
+        Verifier(Certificates()),
+        max_body_bytes=MIB,
+        fetch_anew=True,
+    )
     assert replay.run(EVERYTHING, None, lambda _: None).changed == 1
     assert shop.states == ["fetching"]
     shop.work()

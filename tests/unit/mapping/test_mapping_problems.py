@@ -63,7 +63,10 @@ BLOCKS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
             (
                 "verify.scheme",
                 "text 'strip' is not known here; did you mean 'stripe'?",
-                "write one of: stripe, standard-webhooks, hmac, basic, token, adyen, braintree, salesforce",
+                (
+                    "write one of: stripe, standard-webhooks, hmac, basic, token, adyen, braintree, salesforce,"
+                    " paypal"
+                ),
             )
         ],
     ),

@@ -333,14 +333,14 @@ def test_options_that_cannot_be_used(options: dict[str, Any], sentence: str) -> 
             {},
             (
                 "scheme: None is unknown: use one of stripe, standard-webhooks, hmac, basic,"
-                " token, adyen, braintree, salesforce"
+                " token, adyen, braintree, salesforce, paypal"
             ),
         ),
         (
             {"scheme": ["x"]},
             (
                 "scheme: ['x'] is unknown: use one of stripe, standard-webhooks, hmac, basic,"
-                " token, adyen, braintree, salesforce"
+                " token, adyen, braintree, salesforce, paypal"
             ),
         ),
         ({"scheme": "basic", "user": "me"}, "unknown option user: known here: none"),

@@ -27,7 +27,7 @@ def reason_of(vector: dict[str, Any], name: str) -> str:
 
 
 def test_all_vectors_are_here() -> None:
-    assert len(VECTORS) == 117
+    assert len(VECTORS) == 120
 
 
 @pytest.mark.parametrize("file", VECTORS, ids=lambda file: f"{file.parent.name}-{file.stem}")
