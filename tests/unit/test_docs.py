@@ -435,3 +435,10 @@ def test_every_command_is_in_the_changelog() -> None:
     names = {name for _, name, _ in docs_tables.commands() if " " not in name}
     missing = [name for name in sorted(names) if not re.search(rf"`{name}[ `]", text)]
     assert not missing, f"CHANGELOG.md: add the commands {missing}"
+
+
+def test_readme_counts_the_sources() -> None:
+    general = {"generic", "generic-basic", "generic-token", "github"}  # github is a kind of signature to many
+    systems = {folder.parent.name for folder in ROOT.glob("mappings/*/mapping.yaml")} - general
+    others = {name.partition("-")[0] for name in systems} - {"stripe"}
+    assert f"{len(others)} other systems and four general kinds of senders" in text_of(README)

@@ -64,8 +64,8 @@ BLOCKS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
                 "verify.scheme",
                 "text 'strip' is not known here; did you mean 'stripe'?",
                 (
-                    "write one of: stripe, standard-webhooks, hmac, basic, token, adyen, braintree, salesforce,"
-                    " paypal"
+                    "write one of: stripe, standard-webhooks, hmac, basic, token, adyen, braintree,"
+                    " salesforce, paypal"
                 ),
             )
         ],
