@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from integration import metrics
 from integration.clock import Clock
-from integration.errors import LeadwireError
+from integration.errors import LeadwireError, SettingError
 from integration.hubspot import Destination
 from integration.logs import log_action
 from integration.pipeline.addressing import Reach, next_request
@@ -83,7 +83,10 @@ class _Settled:
 
 
 class Deliverer:
-    """Sends due bundles. Any number may run at once, in any process: leases and the budget are shared."""
+    """Sends due bundles. Any number may run at once, in any process: leases and the budget are shared.
+
+    Raises SettingError if the rate limit leaves no room for what one call of the destination's can cost.
+    """
 
     def __init__(
         self,
@@ -96,6 +99,8 @@ class Deliverer:
         concurrency: int,
         jitter: random.Random | None = None,
     ) -> None:
+        if rate_limit.requests < destination.most_cost:
+            raise _too_narrow(rate_limit, destination)
         self._store = store
         self._destination = destination
         self._reach = Reach(destination.id_kind, destination.finds_by, destination.can_create)
@@ -441,3 +446,11 @@ def _report_unsent(row: LeadRow, cause: Cause) -> None:
         log_action(log, "lead.dead", cause.detail, logging.ERROR, **facts)
     else:
         log_action(log, "lead.retry", cause.detail, logging.WARNING, **facts)
+
+
+def _too_narrow(limit: RateLimit, destination: Destination) -> SettingError:
+    wider = RateLimit(destination.most_cost, limit.seconds / limit.requests * destination.most_cost)
+    return SettingError(
+        f"HUBSPOT_RATE_LIMIT: {limit} is too narrow for {destination.name}, where one update can take"
+        f" {destination.most_cost} requests: write {wider}, which is the same rate over a longer time."
+    )

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from integration.clock import new_id
-from integration.errors import StoreUnavailableError
+from integration.errors import SettingError, StoreUnavailableError
 from integration.lead.merge import merge, to_json
 from integration.pipeline.deliver import LONGEST_REQUEST_SECONDS, Deliverer
 from integration.records import Bundle, Cause, FieldChange, Outcome, Update
@@ -119,6 +119,20 @@ def test_a_bundle_is_sent_once_and_its_lead_is_clean(store: Store, make: Make, h
 
     assert hubspot.sent == [Bundle(lead_id, {"guid": "guid-0"}, {"city": "city 0"}, ["e0-0"])]
     assert states(store) == ["clean"]
+
+
+def test_a_rate_limit_that_one_update_does_not_fit_in_is_refused_at_once(
+    store: Store, hubspot: FakeHubSpot
+) -> None:
+    hubspot.most_cost = 3
+
+    with pytest.raises(SettingError) as caught:
+        Deliverer(store, hubspot, Clock(), RateLimit(2, 1), worker="w", concurrency=1)
+
+    assert str(caught.value) == (
+        "HUBSPOT_RATE_LIMIT: 2/1 is too narrow for fake, where one update can take 3 requests: write 3/1.5,"
+        " which is the same rate over a longer time."
+    )
 
 
 def test_a_lead_that_is_claimed_again_while_its_split_call_goes_on_stays_held(
