@@ -57,6 +57,12 @@ def misfit(
     return _impossible(field, constants, known)
 
 
+def shared_property(field: str, other: str, name: str) -> Misfit:
+    """Two fields that are the same property: what one says, the other overwrites."""
+    message = f"{field} is the property {name}, and so is {other}: one would overwrite the other"
+    return Misfit(message, "name another property for one of them under `contacts:` in mappings/fields.yaml")
+
+
 def _unknown(field: str, name: str, portal: Mapping[str, PortalProperty]) -> Misfit:
     near = difflib.get_close_matches(name, portal, n=1, cutoff=0.75)
     guess = f"did you mean {near[0]}? If not, " if near else ""

@@ -5,6 +5,15 @@ The language is stated in `mapping.schema.json` and shown by the examples in `ex
 
 from integration.mapping.load import MappingError, load_mapping
 from integration.mapping.mapping import Mapping, MappingTest, VerifySpec
-from integration.mapping.parts import LeadKey, Rule
+from integration.mapping.parts import FieldSetter, LeadKey, Rule
 
-__all__ = ["LeadKey", "Mapping", "MappingError", "MappingTest", "Rule", "VerifySpec", "load_mapping"]
+__all__ = [
+    "FieldSetter",
+    "LeadKey",
+    "Mapping",
+    "MappingError",
+    "MappingTest",
+    "Rule",
+    "VerifySpec",
+    "load_mapping",
+]

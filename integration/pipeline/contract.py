@@ -17,9 +17,10 @@ from integration.hubspot.account import read_properties
 from integration.hubspot.http import Http
 from integration.hubspot.tokens import Token
 from integration.lead.catalogue import PortalProperty, load_catalogue
-from integration.lead.portal import misfit
+from integration.lead.portal import misfit, shared_property
 from integration.lead.properties import table_of
 from integration.logs import log_action
+from integration.mapping import FieldSetter
 from integration.pipeline.sources import Configuration, Source, Sources
 from integration.records import MICROS_PER_SECOND, Micros
 from integration.settings import Settings
@@ -43,12 +44,21 @@ def portal_problems(
     if not known:
         return
     table = table_of(catalogue)
+    first_with: dict[str, str] = {}  # by property
+    for setter in _setters(configuration):
+        name = table.property_of(setter.field)
+        first = first_with.setdefault(name, setter.field) if name is not None else setter.field
+        found = misfit(setter.field, setter.constants, table, known)
+        if found is None and name is not None and first != setter.field:
+            found = shared_property(setter.field, first, name)
+        if found is not None:
+            yield Problem(setter.part.place, setter.part.name, found.message, found.cure)
+
+
+def _setters(configuration: Configuration) -> Iterator[FieldSetter]:
     for source in configuration.sources.values():
         for rule in source.mapping.rules if isinstance(source, Source) else ():
-            for setter in rule.sets:
-                found = misfit(setter.field, setter.constants, table, known)
-                if found is not None:
-                    yield Problem(setter.part.place, setter.part.name, found.message, found.cure)
+            yield from rule.sets
 
 
 def pull(settings: Settings, token: Token) -> dict[str, PortalProperty]:

@@ -73,6 +73,19 @@ def test_pulled_properties_are_checked_against(shop: Path, sandbox: SandboxServe
 
 
 @pytest.mark.usefixtures("sandbox", "shop_store")
+def test_two_fields_that_are_one_property_are_told(shop: Path, run: Run) -> None:
+    fields = shop.parent / "fields.yaml"
+    fields.write_text(f"{fields.read_text()}contacts: {{properties: {{tier: city}}}}\n")
+    run("fields", "pull")
+
+    assert (
+        "mappings/shop/mapping.yaml:19: rules[0].set.tier: tier is the property city, and so is city: one"
+        " would overwrite the other (name another property for one of them under `contacts:` in"
+        " mappings/fields.yaml)"
+    ) in lines(run("check").output)
+
+
+@pytest.mark.usefixtures("sandbox", "shop_store")
 def test_a_token_that_expired_early_is_renewed(
     sandbox: SandboxServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
