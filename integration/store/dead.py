@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, update
 
 from integration.records import Cause, Micros
+from integration.store.lists import one_of
 from integration.store.tables import events, leads, requests
 
 Kind = Literal["event", "lead"]
@@ -57,7 +58,7 @@ def _event_groups(connection: Connection) -> list[DeadGroup]:
         for row in connection.execute(
             select(events.c.id, events.c.detail, events.c.cure, requests.c.received_at)
             .join(requests, requests.c.id == events.c.request_id)
-            .where(events.c.id.in_(wanted))
+            .where(one_of(events.c.id, wanted))
         )
     }
     return [

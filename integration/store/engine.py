@@ -149,6 +149,7 @@ def _sqlite_engine(url: URL, pool_size: int) -> Engine:
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=pool_size * 4,
+        hide_parameters=True,  # an error that is logged must not tell what people's events hold
         connect_args={"timeout": SQLITE_BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
     )
     event.listen(engine, "connect", _set_pragmas)
@@ -192,6 +193,7 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=pool_size * 4,
+        hide_parameters=True,
         connect_args={"application_name": "leadwire", **GIVE_UP_ON_A_SILENT_SERVER},
     )
     event.listen(engine, "checkout", _refuse_closed)

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Update, delete, func, select, 
 from integration.records import Cause, Micros, RawRequest
 from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, Fetched, claimed_event
 from integration.store.leases import lease
+from integration.store.lists import one_of
 from integration.store.tables import events, fetches, requests
 
 _WAITING = fetches.c.due_at.is_not(None)
@@ -59,14 +60,14 @@ def enqueue(connection: Connection, items: Sequence[tuple[str, str]], now: Micro
     if not items:
         return
     ids = [id for id, _ in items]
-    waiting = update(events).where(events.c.id.in_(ids))
+    waiting = update(events).where(one_of(events.c.id, ids))
     connection.execute(
         waiting.values(
             state="fetching", leased_by=None, leased_until=0, settled_at=None, lead_id=None,
             cause=None, detail=None, cure=None,
         )
     )  # fmt: skip
-    connection.execute(delete(fetches).where(fetches.c.event_id.in_(ids)))
+    connection.execute(delete(fetches).where(one_of(fetches.c.event_id, ids)))
     connection.execute(
         fetches.insert(), [{"event_id": id, "source": source, "due_at": now} for id, source in items]
     )
@@ -105,7 +106,7 @@ def claim(
         select(*EVENT_COLUMNS, *REQUEST_COLUMNS, fetches.c.attempts, fetches.c.failing_since)
         .join(requests, requests.c.id == events.c.request_id)
         .join(fetches, fetches.c.event_id == events.c.id)
-        .where(events.c.id.in_(ids))
+        .where(one_of(events.c.id, ids))
         .order_by(events.c.id)
     )
     parsed: dict[str, RawRequest] = {}

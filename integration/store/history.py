@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, 
 from integration.clock import first_id_at
 from integration.records import Micros, RawRequest, Update
 from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, claimed_event, raw_request
+from integration.store.lists import one_of
 from integration.store.tables import attempts, events, fetches, leads, requests, updates
 from integration.store.updates import update_of
 
@@ -69,7 +70,9 @@ def settled_after(
 
 def lock_settled(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Which of these events are settled now; they stay locked until the transaction ends."""
-    query = select(events.c.id).where(events.c.id.in_(ids), events.c.state.in_(SETTLED)).order_by(events.c.id)
+    query = (
+        select(events.c.id).where(one_of(events.c.id, ids), events.c.state.in_(SETTLED)).order_by(events.c.id)
+    )
     return set(connection.execute(query.with_for_update()).scalars())
 
 
@@ -166,7 +169,7 @@ def _events_of(request_ids: Sequence[str]) -> Select[tuple[str]]:
     return select(events.c.id).where(
         events.c.id > f"{min(request_ids)}-",
         events.c.id < f"{max(request_ids)}{_AFTER_DASH}",
-        events.c.request_id.in_(request_ids),
+        one_of(events.c.request_id, request_ids),
     )
 
 
@@ -185,7 +188,7 @@ def delete_requests(connection: Connection, request_ids: Sequence[str]) -> None:
     """
     connection.execute(delete(updates).where(updates.c.event_id.in_(_events_of(request_ids))))
     connection.execute(delete(fetches).where(fetches.c.event_id.in_(_events_of(request_ids))))
-    connection.execute(delete(requests).where(requests.c.id.in_(request_ids)))
+    connection.execute(delete(requests).where(one_of(requests.c.id, request_ids)))
 
 
 def delete_old_events(connection: Connection, before: Micros, limit: int) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, or_, select, tuple_
+from sqlalchemy import Connection, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from integration.records import Micros
+from integration.store.lists import one_of, pair_of
 from integration.store.tables import identifiers
 
 IdentifierKey = tuple[str, str]
@@ -31,7 +32,7 @@ def find_by_identifiers(
     """The lead id of each identifier that is known."""
     if not wanted:
         return {}
-    query = select(identifiers).where(tuple_(identifiers.c.kind, identifiers.c.value).in_(list(wanted)))
+    query = select(identifiers).where(pair_of(identifiers.c.kind, identifiers.c.value, wanted))
     return {(row.kind, row.value): row.lead_id for row in connection.execute(query)}
 
 
@@ -54,14 +55,14 @@ def unlink(connection: Connection, keys: Collection[IdentifierKey]) -> int:
     """Forget which lead these identifiers mean; returns how many were known."""
     if not keys:
         return 0
-    chosen = tuple_(identifiers.c.kind, identifiers.c.value).in_(sorted(keys))
+    chosen = pair_of(identifiers.c.kind, identifiers.c.value, keys)
     return connection.execute(delete(identifiers).where(chosen)).rowcount
 
 
 def unlink_found(connection: Connection, lead_ids: Collection[str], kind: str) -> set[str]:
     """Forget the identifiers of this kind that HubSpot gave for these leads; returns who had one."""
     gone = delete(identifiers).where(
-        identifiers.c.lead_id.in_(sorted(lead_ids)),
+        one_of(identifiers.c.lead_id, lead_ids),
         identifiers.c.kind == kind,
         identifiers.c.found_at.is_not(None),
     )
@@ -71,7 +72,7 @@ def unlink_found(connection: Connection, lead_ids: Collection[str], kind: str) -
 def links_of(connection: Connection, lead_ids: Collection[str]) -> dict[str, list[Link]]:
     """For each lead, all that it is known by, in the order of kind and value."""
     found: dict[str, list[Link]] = {id: [] for id in lead_ids}
-    query = select(identifiers).where(identifiers.c.lead_id.in_(list(lead_ids)))
+    query = select(identifiers).where(one_of(identifiers.c.lead_id, lead_ids))
     for row in connection.execute(query.order_by(identifiers.c.kind, identifiers.c.value)):
         found[row.lead_id].append(Link(row.kind, row.value, row.found_at))
     return found
@@ -86,7 +87,7 @@ def identifiers_of(connection: Connection, lead_ids: Collection[str]) -> dict[st
 def single_of(connection: Connection, lead_ids: Collection[str]) -> dict[tuple[str, str], str]:
     """The guid and contact id of each lead that has one, by (lead id, kind)."""
     query = select(identifiers).where(
-        identifiers.c.lead_id.in_(list(lead_ids)),
+        one_of(identifiers.c.lead_id, lead_ids),
         or_(*(identifiers.c.kind == kind for kind in SINGLE_KINDS)),
     )
     return {(row.lead_id, row.kind): row.value for row in connection.execute(query)}

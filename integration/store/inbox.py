@@ -9,11 +9,12 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Column, Connection, LargeBinary, Row, and_, bindparam, delete, select, tuple_, update
+from sqlalchemy import Column, Connection, LargeBinary, Row, and_, bindparam, delete, select, update
 
 from integration.clock import new_id
 from integration.records import Cause, IncomingEvent, Micros, RawRequest
 from integration.store.leases import lease
+from integration.store.lists import one_of, pair_of
 from integration.store.tables import events, fetches, requests
 
 REJECTED_BODY_BYTES = 64 * 1024
@@ -164,7 +165,7 @@ def _placeholder(dialect: str, column: Column[Any]) -> str:
 def _owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Who owns each key (source, dedup key), by request id."""
     query = select(events.c.source, events.c.dedup_key, events.c.request_id).where(
-        tuple_(events.c.source, events.c.dedup_key).in_(keys)
+        pair_of(events.c.source, events.c.dedup_key, keys)
     )
     return {(row.source, row.dedup_key): row.request_id for row in connection.execute(query)}
 
@@ -233,7 +234,7 @@ def claim_events(
         select(*EVENT_COLUMNS, *REQUEST_COLUMNS)
         .join(requests, requests.c.id == events.c.request_id)
         .outerjoin(fetches, fetches.c.event_id == events.c.id)
-        .where(events.c.id.in_(ids))
+        .where(one_of(events.c.id, ids))
         .order_by(events.c.id)
     )
     parsed: dict[str, RawRequest] = {}
@@ -287,7 +288,7 @@ def still_leased(connection: Connection, worker: str, ids: Sequence[str]) -> set
     """Which of these events this worker still holds; they stay locked until the transaction ends."""
     query = (
         select(events.c.id)
-        .where(events.c.id.in_(ids), events.c.state == "received", events.c.leased_by == worker)
+        .where(one_of(events.c.id, ids), events.c.state == "received", events.c.leased_by == worker)
         .order_by(events.c.id)
         .with_for_update()
     )
@@ -297,7 +298,7 @@ def still_leased(connection: Connection, worker: str, ids: Sequence[str]) -> set
 def postpone(connection: Connection, ids: Collection[str], until: Micros) -> None:
     """These leased events wait for translation again, from `until` on."""
     if ids:
-        waiting = update(events).where(events.c.id.in_(sorted(ids)), events.c.state == "received")
+        waiting = update(events).where(one_of(events.c.id, ids), events.c.state == "received")
         connection.execute(waiting.values(leased_by=None, leased_until=until))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, literal_column, select, tuple_
+from sqlalchemy import Connection, literal_column, select
 
 from integration.records import Micros
 from integration.store.identifiers import identifiers_of
 from integration.store.leads import LeadRow, find
 from integration.store.listings import AttemptLine, attempt_line
+from integration.store.lists import pair_of
 from integration.store.tables import attempts, identifiers, leads
 
 _KINDS_TO_TRY = ("guid", "contact_id", "email")
@@ -67,7 +68,7 @@ def find_lead_id(connection: Connection, known_by: str) -> str | None:
     by_id = connection.execute(select(leads.c.id).where(leads.c.id == known_by)).scalar()
     if by_id is not None:
         return str(by_id)
-    linked = select(identifiers).where(tuple_(identifiers.c.kind, identifiers.c.value).in_(keys))
+    linked = select(identifiers).where(pair_of(identifiers.c.kind, identifiers.c.value, keys))
     found = {(row.kind, row.value): str(row.lead_id) for row in connection.execute(linked)}
     return next((found[key] for key in keys if key in found), None)
 

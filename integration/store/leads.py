@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from sqlalchemy.exc import IntegrityError
 
 from integration.records import Cause, Micros
+from integration.store.lists import one_of
 from integration.store.tables import attempts, events, identifiers, leads, updates
 
 LIVE, REPLAYED = 0, 1
@@ -63,13 +64,13 @@ def create(connection: Connection, ids: Sequence[str], now: Micros) -> None:
 
 def lock(connection: Connection, ids: Collection[str]) -> dict[str, LeadRow]:
     """The leads with these ids, locked until the transaction ends; in id order, against deadlocks."""
-    query = select(*_LEAD_COLUMNS).where(leads.c.id.in_(list(ids))).order_by(leads.c.id).with_for_update()
+    query = select(*_LEAD_COLUMNS).where(one_of(leads.c.id, ids)).order_by(leads.c.id).with_for_update()
     return {row.id: _lead_row(row) for row in connection.execute(query)}
 
 
 def find(connection: Connection, ids: Collection[str]) -> dict[str, LeadRow]:
     """The leads with these ids as they are at this moment, to look at only: they are not locked."""
-    query = select(*_LEAD_COLUMNS).where(leads.c.id.in_(list(ids)))
+    query = select(*_LEAD_COLUMNS).where(one_of(leads.c.id, ids))
     return {row.id: _lead_row(row) for row in connection.execute(query)}
 
 
@@ -160,7 +161,7 @@ def still_leased(connection: Connection, worker: str, ids: Collection[str]) -> d
     """Those of these leads that this worker still holds, locked until the transaction ends."""
     query = (
         select(*_LEAD_COLUMNS)
-        .where(leads.c.id.in_(list(ids)), leads.c.state == "leased", leads.c.leased_by == worker)
+        .where(one_of(leads.c.id, ids), leads.c.state == "leased", leads.c.leased_by == worker)
         .order_by(leads.c.id)
         .with_for_update()
     )
@@ -170,7 +171,7 @@ def still_leased(connection: Connection, worker: str, ids: Collection[str]) -> d
 def renew_leases(connection: Connection, worker: str, ids: Collection[str], until: Micros) -> None:
     """Keep these leads for longer, as far as this worker still holds them."""
     held = update(leads).where(
-        leads.c.id.in_(sorted(ids)), leads.c.state == "leased", leads.c.leased_by == worker
+        one_of(leads.c.id, ids), leads.c.state == "leased", leads.c.leased_by == worker
     )
     connection.execute(held.values(leased_until=until))
 
@@ -200,7 +201,7 @@ def release(connection: Connection, worker: str, now: Micros) -> None:
 
 def leased(connection: Connection, ids: Collection[str]) -> set[str]:
     """Those of these leads that a worker is delivering now."""
-    query = select(leads.c.id).where(leads.c.id.in_(list(ids)), leads.c.state == "leased")
+    query = select(leads.c.id).where(one_of(leads.c.id, ids), leads.c.state == "leased")
     return set(connection.execute(query).scalars())
 
 
@@ -211,7 +212,7 @@ def absorb(connection: Connection, survivors: Mapping[str, str]) -> bool:
     now: then the transaction has to be given up.
     """
     rows = [{"gone": id, "survivor": survivor} for id, survivor in sorted(survivors.items())]
-    to_rebuild = select(leads.c.id).where(leads.c.id.in_(sorted(survivors)), leads.c.refold == 1)
+    to_rebuild = select(leads.c.id).where(one_of(leads.c.id, survivors), leads.c.refold == 1)
     mark_for_refold(connection, {survivors[id] for id in connection.execute(to_rebuild).scalars()})
     for table in (identifiers, updates, events, attempts):
         moved = update(table).where(table.c.lead_id == bindparam("gone"))
@@ -219,7 +220,7 @@ def absorb(connection: Connection, survivors: Mapping[str, str]) -> bool:
             connection.execute(moved.values(lead_id=bindparam("survivor")), rows)
         except IntegrityError:
             return False
-    connection.execute(delete(leads).where(leads.c.id.in_(sorted(survivors))))
+    connection.execute(delete(leads).where(one_of(leads.c.id, survivors)))
     return True
 
 
@@ -227,7 +228,7 @@ def mark_for_refold(connection: Connection, ids: Collection[str]) -> int:
     """The documents of these leads are to be rebuilt from their updates; returns how many were not marked."""
     if not ids:
         return 0
-    chosen = leads.c.id.in_(sorted(ids))
+    chosen = one_of(leads.c.id, ids)
     # Locked in id order like everywhere: an UPDATE alone may lock in any order, and wait in a circle.
     connection.execute(select(leads.c.id).where(chosen).order_by(leads.c.id).with_for_update()).all()
     return connection.execute(update(leads).where(chosen, leads.c.refold == 0).values(refold=1)).rowcount

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from integration.records import FieldChange, Update
+from integration.store.lists import one_of
 from integration.store.tables import updates
 
 
@@ -30,19 +31,19 @@ def put(connection: Connection, items: Sequence[tuple[str, Update]]) -> None:
 def remove(connection: Connection, event_ids: Collection[str]) -> None:
     """Forget what these events asked for."""
     if event_ids:
-        connection.execute(delete(updates).where(updates.c.event_id.in_(list(event_ids))))
+        connection.execute(delete(updates).where(one_of(updates.c.event_id, event_ids)))
 
 
 def of_events(connection: Connection, event_ids: Collection[str]) -> dict[str, tuple[str, Update]]:
     """By event id: the lead's id and the update."""
-    query = select(updates).where(updates.c.event_id.in_(list(event_ids)))
+    query = select(updates).where(one_of(updates.c.event_id, event_ids))
     return {row.event_id: (row.lead_id, update_of(row)) for row in connection.execute(query)}
 
 
 def of_leads(connection: Connection, lead_ids: Collection[str]) -> Mapping[str, list[Update]]:
     """By lead id: all its stored updates."""
     found: dict[str, list[Update]] = {id: [] for id in lead_ids}
-    for row in connection.execute(select(updates).where(updates.c.lead_id.in_(list(lead_ids)))):
+    for row in connection.execute(select(updates).where(one_of(updates.c.lead_id, lead_ids))):
         found[row.lead_id].append(update_of(row))
     return found
 

@@ -183,4 +183,5 @@ def test_finding_what_can_go_looks_events_up_by_their_ids(engine: Engine) -> Non
             for statement in statements
             for row in connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))
         ]
-    assert not [line for line in plans if line.startswith("SCAN")], plans
+    scans = [line for line in plans if line.startswith("SCAN") and "json_each VIRTUAL TABLE" not in line]
+    assert not scans, plans
