@@ -103,7 +103,7 @@ class Intake:
     def handshake(self, source: Source, request: RawRequest, *, verified: bool) -> Reply | None:
         """The answer if this is a handshake of the source, of those that do or do not need verification."""
         entries = [entry for entry in source.mapping.handshake if entry.verified is verified]
-        if not entries:
+        if not entries or len(request.body) > LARGEST_HANDSHAKE:
             return None
         payload = self._handshake_payload(source, request)
         reply = answer(entries, request, payload, source.secrets, source.handshake_secrets)
@@ -121,7 +121,7 @@ class Intake:
 
     def _handshake_payload(self, source: Source, request: RawRequest) -> object:
         """The small body that a handshake has; None if there is none or it cannot be read."""
-        if not request.body or len(request.body) > LARGEST_HANDSHAKE:
+        if not request.body:
             return None
         try:
             return decode(request.headers, request.body, LARGEST_HANDSHAKE, source.mapping.body)

@@ -73,6 +73,8 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
     expected = int(length) if length else None
     if expected is not None and expected > limit:
         raise _too_large(limit)
+    if expected is None and not environ.get("wsgi.input_terminated"):
+        return b""  # a request that does not say how long its body is has none; reading might wait for ever
     stream: BinaryIO = environ["wsgi.input"]
     try:
         body = _read(stream, expected, limit)

@@ -6,8 +6,6 @@ than the folder's, and those of systems without one, are judged by a mapping mad
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,23 +15,17 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from sqlalchemy import select
-from werkzeug.serving import make_server
 
 from integration.clock import now
 from integration.outgoing.bounded import Answer, Bounds
 from integration.pipeline.replay import Counts, Replay
-from integration.pipeline.sources import Source, Sources
 from integration.pipeline.verification import Certificates, Verifier
-from integration.settings import MIB, Settings
+from integration.settings import MIB
 from integration.store import tables
-from integration.store.engine import Store
 from integration.store.history import Selection
-from integration.store.upgrade import upgrade
-from integration.web.app import create_app
+from tests.acceptance.served import MADE, MAPPINGS, Served, made, served, shipped
 from tests.vectors import FOLDER, VECTORS, certificate_of, options_of, read_vector, secret_of
 
-MAPPINGS = Path(__file__).parents[2] / "mappings"
-MADE = "made"
 NAMED_OTHERWISE = {"standard-webhooks": "generic"}
 BY_SCHEME = {  # folders for other signatures of the same system
     ("hubspot", "hubspot_v1"): "hubspot-v1",
@@ -72,65 +64,17 @@ def vectors() -> Iterator[Any]:
         yield pytest.param(source_of(file, vector), file.parent, vector, status, id=name)
 
 
-def lay_out(folder: Path, source: str, vector: dict[str, Any]) -> Path:
-    """A folder of mappings with this source only, as it is shipped or as it is made for the vector."""
-    mappings = folder / "mappings"
-    mappings.mkdir()
-    (mappings / "fields.yaml").symlink_to(MAPPINGS / "fields.yaml")
-    if source == MADE:
-        (mappings / source).mkdir()
-        (mappings / source / "mapping.yaml").write_text(json.dumps(made_mapping(vector)))  # JSON is YAML
-    else:
-        (mappings / source).symlink_to(MAPPINGS / source)
-    return mappings
-
-
-def made_mapping(vector: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "source": MADE,
-        "verify": {**options_of(vector), "secrets": ["MADE_SECRET"]},
-        "event": {"type": {"value": "any"}},
-        "lead": {"guid": "guid"},
-        "rules": [{"name": "all", "events": ["*"], "set": {"city": "city"}}],
-    }
-
-
-def configured(mappings: Path, source: str, vector: dict[str, Any]) -> Sources:
-    """The sources with the vector's secret under the first name that the mapping gives it."""
-    found = Sources(mappings, {}).get(source)
-    assert isinstance(found, Source), found
-    return Sources(mappings, {found.mapping.verify.secrets[0]: secret_of(vector).value})
-
-
 @contextmanager
 def running(
     folder: Path, source: str, vector: dict[str, Any], certificates: Certificates | None = None
-) -> Iterator[str]:
-    """The application with one source; its public URL is where the vector was sent to."""
-    sent_to = urlsplit(vector["url"])
-    settings = Settings.read(
-        {
-            "DATABASE_URL": f"sqlite:///{folder}/leadwire.db",
-            "PUBLIC_URL": f"{sent_to.scheme}://{sent_to.netloc}",
-        }
-    )
-    store = Store(settings.database_url)
-    upgrade(store)
-    store.dispose()
-    sources = configured(lay_out(folder, source, vector), source, vector)
-    app = create_app(
-        settings, sources, lambda: vector["now"] * 1_000_000, certificates or certificates_of(vector)
-    )
-    server = make_server("127.0.0.1", 0, behind_proxy(app, sent_to.path, sent_to.query), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+) -> Iterator[Served]:
+    """The application with the vector's source and secret, at its address and time."""
+    mappings = made(folder, options_of(vector)) if source == MADE else shipped(folder, source)
+    secret = secret_of(vector).value
+    wanted = certificates or certificates_of(vector)
+    address, at = vector["url"], vector["now"]
+    with served(mappings, source, secret, sent_to=address, now=at, certificates=wanted) as application:
+        yield application
 
 
 def certificates_of(vector: dict[str, Any]) -> Certificates:
@@ -142,18 +86,6 @@ def certificates_of(vector: dict[str, Any]) -> Certificates:
         return Answer(200, {}, content) if content and url == named else Answer(404, {}, b"")
 
     return Certificates(get=get)
-
-
-def behind_proxy(app: Any, path: str, query: str) -> Any:
-    """The application as a proxy calls it that knows it under another path: schemes that sign the URL
-    must see the sender's.
-    """
-
-    def called(environ: dict[str, Any], start_response: Any) -> Any:
-        environ["RAW_URI"] = f"{path}?{query}" if query else path
-        return app(environ, start_response)
-
-    return called
 
 
 def demanded_body(folder: Path, vector: dict[str, Any]) -> bytes | None:
@@ -181,10 +113,10 @@ def test_a_recorded_request_gets_its_verdict(
     source: str, folder: Path, vector: dict[str, Any], status: int, tmp_path: Path
 ) -> None:
     query = urlsplit(vector["url"]).query
-    with running(tmp_path, source, vector) as base:
+    with running(tmp_path, source, vector) as application:
         answer = requests.request(
             vector["method"],
-            f"{base}/hooks/{source}" + (f"?{query}" if query else ""),
+            application.url + (f"?{query}" if query else ""),
             data=(folder / vector["body_file"]).read_bytes(),
             headers=vector["headers"],
             timeout=10,
@@ -199,29 +131,28 @@ def test_a_recorded_request_gets_its_verdict(
 def test_a_request_whose_certificate_cannot_be_had_is_to_come_again_and_is_kept(tmp_path: Path) -> None:
     folder = FOLDER / "paypal"
     vector = read_vector(folder / "vector.json")
-    with running(tmp_path, "paypal", vector, Certificates(get=lambda *_: Answer(404, {}, b""))) as base:
+    gone = Certificates(get=lambda *_: Answer(404, {}, b""))
+    with running(tmp_path, "paypal", vector, gone) as application:
         answer = requests.post(
-            f"{base}/hooks/paypal",
+            application.url,
             data=(folder / vector["body_file"]).read_bytes(),
             headers=vector["headers"],
             timeout=10,
         )
 
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"] == "10"
-    assert answer.json()["code"] == "certificate_unavailable"
-    assert answer.json()["detail"] == (
-        "The certificate that verifies the request cannot be had now. Send it again later."
-    )
-    store = Store(f"sqlite:///{tmp_path}/leadwire.db")
-    with store.read() as connection:
-        (kept,) = connection.execute(select(tables.requests)).all()
-    assert kept.reason == "certificate_unavailable"
-    assert "api.sandbox.paypal.com: it answered 404" in kept.detail
-    sources = configured(tmp_path / "mappings", "paypal", vector)
-    replay = Replay(store, sources, now, Verifier(certificates_of(vector)), max_body_bytes=MIB)
-    assert replay.accept_rejected(Selection(), lambda _: None) == Counts(1, 1, 1, 0)
-    store.dispose()
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "10"
+        assert answer.json()["code"] == "certificate_unavailable"
+        assert answer.json()["detail"] == (
+            "The certificate that verifies the request cannot be had now. Send it again later."
+        )
+        with application.store.read() as connection:
+            (kept,) = connection.execute(select(tables.requests)).all()
+        assert kept.reason == "certificate_unavailable"
+        assert "api.sandbox.paypal.com: it answered 404" in kept.detail
+        verifier = Verifier(certificates_of(vector))
+        replay = Replay(application.store, application.sources, now, verifier, max_body_bytes=MIB)
+        assert replay.accept_rejected(Selection(), lambda _: None) == Counts(1, 1, 1, 0)
 
 
 def without_layout(body: bytes) -> bytes:
