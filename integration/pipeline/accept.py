@@ -28,13 +28,17 @@ log = logging.getLogger(__name__)
 
 
 class RefusedError(LeadwireError):
-    """A request that is not accepted: the HTTP status, a stable code, and what the sender may know."""
+    """A request that is not accepted: the HTTP status, a stable code, and what the sender may know.
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    `challenge` goes with 401: the credentials that the sender is asked for, as in `WWW-Authenticate`.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, challenge: str = "") -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
+        self.challenge = challenge
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Intake:
         verdict = self._verifier.verdict(source, request, self._clock())
         if not verdict.accepted:
             self.reject(source, request, verdict)
-            raise _not_verified(verdict)
+            raise _not_verified(verdict, source.scheme.challenge)
         reply = self.handshake(source, request, verified=True)
         if reply is not None:
             return reply
@@ -166,12 +170,12 @@ class Intake:
         return receipts
 
 
-def _not_verified(verdict: Verdict) -> RefusedError:
+def _not_verified(verdict: Verdict, challenge: str) -> RefusedError:
     """One answer for every reason, so that who guesses learns nothing; 503 where the verdict may change."""
     if verdict.reason == "certificate_unavailable":
         detail = "The certificate that verifies the request cannot be had now. Send it again later."
         return RefusedError(503, "certificate_unavailable", detail)
-    return RefusedError(401, "not_verified", "The request could not be verified.")
+    return RefusedError(401, "not_verified", "The request could not be verified.", challenge)
 
 
 def without_body(request: RawRequest) -> RawRequest:

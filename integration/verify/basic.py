@@ -13,18 +13,22 @@ from integration.verify.scheme import (
     Scheme,
     SchemeType,
     base64_bytes,
+    challenge_for,
     object_schema,
     text_key,
 )
 from integration.verify.shared_secret import HIDDEN, digest, judge, stored_digest, wire_forms
 
 HEADER = "authorization"
+# Some senders add their credentials only once they are asked; charset says in which encoding:
+# https://www.rfc-editor.org/rfc/rfc7617#section-2.1, 2026-11-23
+CHALLENGE = f'{challenge_for("Basic")}, charset="UTF-8"'
 OPTIONS = object_schema("HTTP Basic authentication. Each secret is written as user:password.", {})
 
 
 def build(_: Mapping[str, Any]) -> Scheme:
     """The scheme has no options."""
-    return Scheme("basic", _verify, _sign, _conceal, headers=frozenset({HEADER}))
+    return Scheme("basic", _verify, _sign, _conceal, headers=frozenset({HEADER}), challenge=CHALLENGE)
 
 
 def _verify(request: RawRequest, secrets: Sequence[Secret], _: Micros) -> Verdict:

@@ -14,6 +14,11 @@ from integration.records import Micros, RawRequest, Secret, Verdict
 HEADER_LIMIT = 2048  # characters of one header that a scheme reads; dozens of signatures fit
 
 
+def challenge_for(auth_scheme: str) -> str:
+    """The value of `WWW-Authenticate` that asks for credentials of this kind."""
+    return f'{auth_scheme} realm="leadwire"'
+
+
 @dataclass(frozen=True, slots=True)
 class Scheme:
     """One source's scheme with its options settled. All functions are pure and none raises for any request.
@@ -28,6 +33,9 @@ class Scheme:
     `certificate_url(request)`, of a scheme whose sender signs with a certificate that it publishes, is where
     the one of this request is: `verify` wants what is there as `request.certificate`. It raises
     NotVerifiedError if the request names no certificate of the sender's own hosts.
+    `challenge` is what the sender of a request that is not genuine is asked for (`WWW-Authenticate`), for
+    every reason the same. The default says only that it is a signature: no registered name fits one of the
+    sender's own.
     """
 
     name: str
@@ -38,6 +46,7 @@ class Scheme:
     parameters: frozenset[str] = frozenset()
     signs_url: bool = False
     certificate_url: Callable[[RawRequest], str] | None = None
+    challenge: str = challenge_for("Signature")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from integration.verify.scheme import (
     NotVerifiedError,
     Scheme,
     SchemeType,
+    challenge_for,
     header_bytes,
     object_schema,
     text_key,
@@ -48,6 +50,8 @@ OPTIONS = object_schema(
         },
     },
 )
+_ELSEWHERE = challenge_for("Token")  # no registered scheme of authentication has its token there
+_AUTH_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, as RFC 9110 calls it
 _judge = partial(judge, key_of=text_key, mismatch="The token matches none of")
 
 
@@ -83,7 +87,14 @@ def _in_header(header: str, prefix: str) -> Scheme:
             hidden = HIDDEN
         return replace(request, headers={**request.headers, name: hidden})
 
-    return Scheme("token", verify, sign, conceal, headers=frozenset({name}))
+    asks = _challenge(name, prefix)
+    return Scheme("token", verify, sign, conceal, headers=frozenset({name}), challenge=asks)
+
+
+def _challenge(name: str, prefix: str) -> str:
+    kind = prefix.strip()
+    is_standard = name == "authorization" and _AUTH_SCHEME.fullmatch(kind)
+    return challenge_for(kind) if is_standard else _ELSEWHERE
 
 
 def _presented_in_header(header: str, prefix: str, request: RawRequest) -> str:
@@ -120,7 +131,7 @@ def _in_query(name: str) -> Scheme:
             return request
         return replace_values(request, {name}.__contains__, _concealed)
 
-    return Scheme("token", verify, sign, conceal, parameters=frozenset({name}))
+    return Scheme("token", verify, sign, conceal, parameters=frozenset({name}), challenge=_ELSEWHERE)
 
 
 def _presented_in_query(name: str, request: RawRequest) -> str:
@@ -170,7 +181,7 @@ def _in_body(key: str) -> Scheme:
         hidden = digest(_text_bytes(value)) if value and isinstance(value, str) else HIDDEN
         return replace(request, body=json.dumps({**payload, key: hidden}).encode())
 
-    return Scheme("token", verify, sign, conceal)
+    return Scheme("token", verify, sign, conceal, challenge=_ELSEWHERE)
 
 
 def _presented_in_body(key: str, request: RawRequest) -> str:

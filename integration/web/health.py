@@ -14,6 +14,7 @@ from integration.pipeline.sources import Sources
 from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
 from integration.store.schema import require_current
+from integration.verify.scheme import challenge_for
 from integration.web.problems import problem
 
 
@@ -36,7 +37,8 @@ def health_blueprint(store: Store, sources: Sources, *, metrics_token: str) -> B
     def show_metrics() -> Response:
         presented = request.headers.get("Authorization", "").encode()
         if metrics_token and not hmac.compare_digest(presented, f"Bearer {metrics_token}".encode()):
-            return problem(401, "not_authorized", "Send METRICS_TOKEN as a bearer token.")
+            said = "Send METRICS_TOKEN as a bearer token."
+            return problem(401, "not_authorized", said, challenge_for("Bearer"))
         counters = metrics.render(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         return Response(
             counters + backlog_metrics(store), content_type="text/plain; version=0.0.4; charset=utf-8"

@@ -14,10 +14,15 @@ from integration.pipeline.accept import RefusedError
 RETRY_AFTER_SECONDS = "10"
 
 
-def problem(status: int, code: str, detail: str) -> Response:
-    """A problem document: `code` is for programs and stable, `detail` for people. 503 says when to return."""
+def problem(status: int, code: str, detail: str, challenge: str = "") -> Response:
+    """A problem document: `code` is for programs and stable, `detail` for people.
+
+    503 says when to return, 401 by `challenge` what credentials are asked for (RFC 9110, section 11.6.1).
+    """
     body = {"title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
+    if challenge:
+        headers["WWW-Authenticate"] = challenge
     return Response(json.dumps(body), status, headers, content_type="application/problem+json")
 
 
@@ -29,7 +34,7 @@ def register(app: Flask) -> None:
 
 
 def _refused(error: RefusedError) -> Response:
-    return problem(error.status, error.code, error.detail)
+    return problem(error.status, error.code, error.detail, error.challenge)
 
 
 def _store_unavailable(_error: StoreUnavailableError) -> Response:

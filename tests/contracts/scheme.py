@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,6 +36,8 @@ MALFORMED = {
     "huge digit string": f"t={'9' * 2000},v1={'a' * 64}",
     "a digest as stored": f"sha256:{'0' * 64}",
 }
+# RFC 9110, section 11.3: the name of an authentication scheme, and its parameters
+CHALLENGE = re.compile(r"""[A-Za-z0-9!#$%&'*+.^_`|~-]+ realm="leadwire"(?:, [a-z]+="[^"]*")*""")
 # Everything that `str` can hold, halves of surrogate pairs as well.
 _ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=80)
 law = settings(
@@ -103,6 +106,9 @@ class SchemeContract(ABC):
     def test_the_body_is_taken_as_raw_bytes(self) -> None:
         for body in (b"", b"\x00\xff\xfe{", b"{}\r\n", "é".encode("latin-1")):
             assert self.verify(self.signed(body=body)).accepted
+
+    def test_it_says_what_it_asks_for_in_the_form_of_a_challenge(self) -> None:
+        assert CHALLENGE.fullmatch(self.scheme.challenge)
 
     def test_a_tampered_body(self) -> None:
         tampered = replace(self.signed(), body=BODY + b" ")

@@ -20,6 +20,26 @@ def digest(credential: str) -> str:
     return f"sha256:{hashlib.sha256(credential.encode()).hexdigest()}"
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"scheme": "basic"}, 'Basic realm="leadwire", charset="UTF-8"'),
+        ({"scheme": "token"}, 'Bearer realm="leadwire"'),
+        ({"scheme": "token", "prefix": "GenieKey "}, 'GenieKey realm="leadwire"'),
+        ({"scheme": "token", "prefix": ""}, 'Token realm="leadwire"'),
+        ({"scheme": "token", "prefix": 'two words, or "quotes" '}, 'Token realm="leadwire"'),
+        ({"scheme": "token", "header": "X-Token", "prefix": "Bearer "}, 'Token realm="leadwire"'),
+        ({"scheme": "token", "query": "key"}, 'Token realm="leadwire"'),
+        ({"scheme": "token", "body": "token"}, 'Token realm="leadwire"'),
+        ({"scheme": "salesforce"}, 'Token realm="leadwire"'),
+        ({"scheme": "stripe"}, 'Signature realm="leadwire"'),
+        ({"scheme": "adyen"}, 'Signature realm="leadwire"'),
+    ],
+)
+def test_what_a_refused_sender_is_asked_for(options: Options, expected: str) -> None:
+    assert build(options).challenge == expected
+
+
 def basic(credential: bytes) -> str:
     return f"Basic {b64encode(credential).decode()}"
 
