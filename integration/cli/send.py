@@ -79,7 +79,7 @@ def send(
     target = url or f"http://127.0.0.1:{settings.port}/hooks/{found.name}"
     signed_url = target if url or not settings.public_url else f"{settings.public_url}/hooks/{found.name}"
     request = request_from_file(found, file, dict(headers), signed_url)
-    signed = found.scheme.sign(_changed(request, file, values), _secret(found, secret_setting), now())
+    signed = _signed(found, _changed(request, file, values), _secret(found, secret_setting))
     answer = _post(signed, target)
     click.echo(f"{answer.status_code} {answer.reason}")
     if answer.text:
@@ -109,6 +109,13 @@ def _secret(source: Source, name: str | None) -> Secret:
     return found
 
 
+def _signed(source: Source, request: RawRequest, secret: Secret) -> RawRequest:
+    try:
+        return source.scheme.sign(request, secret, now())
+    except ValueError as error:
+        raise SettingError(f"the request cannot be signed: {error}") from error
+
+
 def _post(signed: RawRequest, target: str) -> requests.Response:
     """POST what was signed to `target`; a credential that the scheme put into the query goes along."""
     query = urlsplit(signed.url).query
@@ -121,6 +128,9 @@ def _post(signed: RawRequest, target: str) -> requests.Response:
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
         )
+    except (requests.exceptions.InvalidHeader, UnicodeError) as error:
+        cure = "look for line breaks in the secret and in --header"
+        raise SettingError(f"the request cannot be sent: a header cannot hold its value; {cure}") from error
     except (requests.RequestException, ValueError) as error:
         cure = "start it with `leadwire serve`, or give its address with --url"
         raise UnreachableError(f"{target}: nobody answers ({type(error).__name__}); {cure}") from error

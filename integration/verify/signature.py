@@ -113,7 +113,10 @@ def scheme_of(recipe: Recipe) -> Scheme:
             return error.verdict
 
     def sign(request: RawRequest, secret: Secret, now: Micros) -> RawRequest:
-        return _sign(recipe, request, secret, now)
+        try:
+            return _sign(recipe, request, secret, now)
+        except NotVerifiedError as error:
+            raise ValueError(f"The body cannot be signed with {secret.name}: {error}") from None
 
     names = (recipe.header, recipe.timestamp_header, recipe.id_header)
     return Scheme(
@@ -235,7 +238,10 @@ def _key(recipe: Recipe, secret: Secret) -> bytes:
     else:
         key = _decoded_key(recipe, secret)
     if not key.strip():
-        raise ValueError(f"{secret.name} holds nothing after {recipe.key_prefix}: copy the whole secret.")
+        where = (
+            f"after {recipe.key_prefix}" if recipe.key_prefix else f"once it is read as {recipe.key_encoding}"
+        )
+        raise ValueError(f"{secret.name} holds nothing {where}: copy the whole secret.")
     return key
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from click.testing import Result
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
 from integration.pipeline.sources import Source, load_configuration
 from integration.records import RawRequest, Secret
+from integration.verify import SCHEMES
 from tests.unit.cli.conftest import PAID, Run, change
+
+SendWith = Callable[[str, str], Result]
 
 
 class Receiver:
@@ -54,6 +58,19 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 @pytest.fixture
 def paid(shop: Path) -> str:
     return str(shop / "examples" / "paid.json")
+
+
+@pytest.fixture
+def send_with(shop: Path, paid: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> SendWith:
+    """Send as a source with this `verify:` and this secret."""
+
+    def send_with(verify: str, secret: str) -> Result:
+        listed = "{scheme: token, header: X-Token, secrets: [SHOP_TOKEN, SHOP_TOKEN_OLD]}"
+        change(shop / "mapping.yaml", listed, verify)
+        monkeypatch.setenv("SHOP_TOKEN", secret)
+        return run("send", "shop", paid)
+
+    return send_with
 
 
 def test_signs_as_the_source_and_shows_the_answer(
@@ -140,6 +157,69 @@ def test_without_a_secret_it_says_which_setting_is_missing(paid: str, run: Run) 
     wrong = run("send", "shop", paid, "--secret-setting", "OTHER")
     assert wrong.exit_code == 2
     assert "OTHER is no secret of shop; there are: SHOP_TOKEN, SHOP_TOKEN_OLD" in wrong.stderr
+
+
+HEX = "{scheme: hmac, header: X-Sign, key_encoding: hex, secrets: [SHOP_TOKEN]}"
+BASE64 = "{scheme: hmac, header: X-Sign, key_encoding: base64, secrets: [SHOP_TOKEN]}"
+STANDARD = "{scheme: standard-webhooks, secrets: [SHOP_TOKEN]}"
+BASIC = "{scheme: basic, secrets: [SHOP_TOKEN]}"
+ADYEN = "{scheme: adyen, secrets: [SHOP_TOKEN]}"
+BRAINTREE = "{scheme: braintree, secrets: [SHOP_TOKEN]}"
+SALESFORCE = "{scheme: salesforce, secrets: [SHOP_TOKEN]}"
+
+
+@pytest.mark.parametrize(
+    ("verify", "secret", "said"),
+    [
+        (HEX, "no hex", "SHOP_TOKEN is not hex: copy it again."),
+        (HEX, "2020", "SHOP_TOKEN holds nothing once it is read as hex: copy the whole secret."),
+        (BASE64, "no base64!", "SHOP_TOKEN is not base64: copy it again."),
+        (BASE64, "====", "SHOP_TOKEN holds nothing once it is read as base64: copy the whole secret."),
+        (STANDARD, "whsec_", "SHOP_TOKEN holds nothing after whsec_: copy the whole secret."),
+        (STANDARD, "whsec_!", "SHOP_TOKEN is not base64 after whsec_: copy it again."),
+        (
+            STANDARD,
+            "whpk_a",
+            "SHOP_TOKEN is a public key, which cannot sign: only the sender has the private",
+        ),
+        (BASIC, "no-colon", "SHOP_TOKEN holds no colon: write it as user:password."),
+        (BASIC, " : ", "SHOP_TOKEN is blank: set it to user:password as given to the sender."),
+        (ADYEN, "no hex", "SHOP_TOKEN is not hex: copy the HMAC key again."),
+        (ADYEN, "00", "The body cannot be signed with SHOP_TOKEN: The body has no list `notificationItems`"),
+        (BRAINTREE, "public:", "SHOP_TOKEN is not public_key:private_key: copy both API keys again."),
+        (BRAINTREE, "a:b", "The body cannot be signed with SHOP_TOKEN: The body has no form field"),
+        (SALESFORCE, "token", "SHOP_TOKEN is not organization id:token: the id has 15 or 18 characters."),
+        (SALESFORCE, "00D000000000001:", "SHOP_TOKEN is not organization id:token: the id has 15 or"),
+    ],
+)
+def test_a_secret_that_cannot_sign_is_one_line_with_the_setting_and_the_cure(
+    verify: str, secret: str, said: str, send_with: SendWith
+) -> None:
+    result = send_with(verify, secret)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"leadwire: the request cannot be signed: {said}")
+    assert (result.stderr.count("\n"), result.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_a_blank_secret_is_one_that_is_not_set(scheme: str, send_with: SendWith) -> None:
+    options = "header: X-Sign, " if scheme == "hmac" else ""
+    result = send_with(f"{{scheme: {scheme}, {options}secrets: [SHOP_TOKEN]}}", " \n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "leadwire: the request cannot be signed: set SHOP_TOKEN\n",
+    )
+
+
+def test_a_secret_with_a_line_break_is_told_apart_from_a_server_that_is_down(
+    receiver: Receiver, paid: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", "s3cret\nhalf")
+    result = run("send", "shop", paid)
+    cure = "look for line breaks in the secret and in --header"
+    assert result.exit_code == 1
+    assert result.stderr == f"leadwire: the request cannot be sent: a header cannot hold its value; {cure}\n"
+    assert receiver.body == b""
 
 
 def test_when_nobody_answers_it_says_what_to_do_and_no_secret(

@@ -373,3 +373,12 @@ def test_sorted_form_fields_as_twilio_signs_them() -> None:
     assert build(options).verify(request, [Secret(NAME, "12345")], NOW).accepted
     tampered = replace(request, body=body + b"&x=1")
     assert build(options).verify(tampered, [Secret(NAME, "12345")], NOW).reason == "signature_mismatch"
+
+
+def test_a_form_that_is_too_large_is_refused_and_never_signed() -> None:
+    scheme = build({"scheme": "hmac", "header": "X-Sign", "template": "{form}"})
+    request = post({"x-sign": "00"}, body=b"a=1&" * 10_001)
+
+    assert scheme.verify(request, [Secret(NAME, "12345")], NOW).reason == "malformed_body"
+    with pytest.raises(ValueError, match=f"^The body cannot be signed with {NAME}: The body is no form"):
+        scheme.sign(request, Secret(NAME, "12345"), NOW)
