@@ -3,7 +3,8 @@
 The root element is the only key of the payload. Names are local names, without namespaces. An element that
 has only text is that text; any other is an object with its attributes as `@name`, its elements by name,
 and its text, if it has some beside white space, as `#text`. An element that is repeated is a list; one
-that comes once is not: `[path][]` in a mapping is a list in both cases. Everything is text.
+that comes once is not: `[path][]` in a mapping is a list in both cases. An element without content that says
+it is nil is null, whatever other attributes it has. Everything else is text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from integration.body.refusal import refuse
+
+# XML Schema's attribute, as SOAP has it, and the one that Rails writes (Braintree, Recurly):
+# https://www.w3.org/TR/xmlschema-1/#xsi_nil and https://api.rubyonrails.org/classes/Hash.html#method-i-to_xml,
+# 2026-11-23
+_NIL = ("{http://www.w3.org/2001/XMLSchema-instance}nil", "nil")
+_TRUE = frozenset({"true", "1"})
 
 
 def parse_xml(text: str, max_depth: int) -> dict[str, Any]:
@@ -36,10 +43,13 @@ def parse_xml(text: str, max_depth: int) -> dict[str, Any]:
 class _Element:
     name: str
     members: dict[str, Any]
+    is_nil: bool = False
     texts: list[str] = field(default_factory=list)
 
     def value(self) -> Any:
         text = "".join(self.texts)
+        if self.is_nil and not text.strip():
+            return None
         if not self.members:
             return text
         return {**self.members, "#text": text} if text.strip() else self.members
@@ -56,7 +66,8 @@ class _Target:
         if len(self._open) > self._max_depth:
             refuse(f"The body is nested deeper than {self._max_depth} levels.")
         members = {f"@{_local(key)}": text for key, text in attributes.items()}
-        self._open.append(_Element(_local(name), members))
+        self._open[-1].is_nil = False  # it has content after all
+        self._open.append(_Element(_local(name), members, _says_nil(attributes)))
 
     def data(self, text: str) -> None:
         self._open[-1].texts.append(text)
@@ -73,6 +84,10 @@ class _Target:
 
     def close(self) -> dict[str, Any]:
         return self._open[0].members
+
+
+def _says_nil(attributes: dict[str, str]) -> bool:
+    return any(attributes.get(name, "").strip() in _TRUE for name in _NIL)
 
 
 def _local(name: str) -> str:

@@ -14,6 +14,7 @@ from integration.body import MAX_DEPTH, MalformedBody, decode
 
 LIMIT = 1 << 20
 XML = {"content-type": "text/xml; charset=utf-8"}
+XSI = "xmlns:i='http://www.w3.org/2001/XMLSchema-instance'"
 SALESFORCE = Path(__file__).parents[1] / "data" / "bodies" / "salesforce_opportunity.xml"
 
 
@@ -45,6 +46,14 @@ def test_content_types(kind: str) -> None:
         ("<a>x<b/>y</a>", {"b": "", "#text": "xy"}),
         ("<a><![CDATA[<b>]]>&amp;&#233;</a>", "<b>&é"),
         ("<s:a xmlns:s='u' s:k='v'><s:b/></s:a>", {"@k": "v", "b": ""}),
+        (f"<a {XSI} i:nil='true'/>", None),
+        (f"<a {XSI} i:nil=' 1 ' k='v'> \n</a>", None),
+        (f"<a {XSI}><b i:nil='true'/><b>2</b></a>", {"b": [None, "2"]}),
+        (f"<a {XSI} i:nil='false'/>", {"@nil": "false"}),
+        (f"<a {XSI} i:nil='true'>x</a>", {"@nil": "true", "#text": "x"}),
+        (f"<a {XSI} i:nil='true'><b/></a>", {"@nil": "true", "b": ""}),
+        ("<a><b nil='true' type='datetime'/></a>", {"b": None}),
+        ("<a><b o:nil='true' xmlns:o='u'/></a>", {"b": {"@nil": "true"}}),
         ("<?xml version='1.0' encoding='UTF-8'?><!-- c --><a>é</a>", "é"),
     ],
 )
@@ -55,7 +64,7 @@ def test_the_mapping_of_elements(text: str, expected: object) -> None:
 def test_soap_is_xml() -> None:
     notifications = read(SALESFORCE.read_bytes())["Envelope"]["Body"]["notifications"]
 
-    assert notifications["SessionId"] == {"@nil": "true"}
+    assert notifications["SessionId"] is None
     assert [entry["sObject"]["StageName"] for entry in notifications["Notification"]] == [
         "Closed Won",
         "Prospecting",
