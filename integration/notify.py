@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import requests
 import urllib3
 
+from integration.network import in_words
+
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
 
@@ -35,16 +37,5 @@ class AlertWebhook:
                 ) as response:
                     status = response.status_code
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            return _in_words(error)
+            return in_words(error, *self._timeouts)
         return None if 200 <= status < 300 else f"the receiver answered {status}"
-
-
-def _in_words(error: Exception) -> str:
-    """The kind of an error. Its own text is never used: it quotes the address."""
-    if isinstance(error, requests.Timeout):
-        return "timed out"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "TLS: no secure connection could be made"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection could be made, or it was cut"
-    return f"the request failed ({type(error).__name__})"

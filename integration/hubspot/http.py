@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -19,6 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from integration.errors import shorten
 from integration.hubspot.redact import redact_http_logs, redact_text
+from integration.network import NO_ADDRESS, in_words
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -121,42 +120,6 @@ def _read_bounded(response: requests.Response, deadline: float) -> bytes:
 
 
 def _kind(error: Exception, timeouts: tuple[float, float]) -> str:
-    """The kind of a network error in words. Its own text is never used: it quotes the URL with the token."""
-    if isinstance(error, requests.ConnectTimeout):
-        return f"timed out after {timeouts[0]:g} s while connecting"
-    if isinstance(error, requests.ReadTimeout):
-        return f"timed out after {timeouts[1]:g} s without an answer"
-    if isinstance(error, requests.exceptions.InvalidURL):
-        return "HUBSPOT_BASE_URL is no address"
-    # requests' own errors are OSErrors too and would hide what is inside them
-    causes = [cause for cause in _causes(error) if not isinstance(cause, requests.RequestException)]
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"TLS: the certificate is not trusted ({cause.verify_message})"
-    for kind, words in _KINDS:
-        if any(isinstance(cause, kind) for cause in causes):
-            return words
-    return f"the request failed ({type(error).__name__})"
-
-
-_KINDS: tuple[tuple[type[BaseException], str], ...] = (
-    (ssl.SSLError, "TLS: no secure connection could be made"),
-    (socket.gaierror, "the host name was not found"),
-    (ConnectionRefusedError, "connection refused"),
-    (ConnectionError, "connection cut"),
-    (urllib3.exceptions.ProtocolError, "connection cut, or the answer was not HTTP"),
-    (OSError, "the network is not reachable"),
-)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all inside it: chained, or wrapped in its arguments as urllib3 and requests do."""
-    waiting: list[object] = [error]
-    seen: set[int] = set()
-    while waiting:
-        item = waiting.pop()
-        if not isinstance(item, BaseException) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        yield item
-        waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
+    """The kind of a network error in words."""
+    words = in_words(error, *timeouts)
+    return "HUBSPOT_BASE_URL is no address" if words == NO_ADDRESS else words

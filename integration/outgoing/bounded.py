@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from integration.errors import LeadwireError
+from integration.network import in_words
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _CHUNK = 64 * 1024
@@ -83,38 +83,12 @@ def get(url: str, headers: Mapping[str, str], bounds: Bounds) -> Answer:
 
 
 def _named(error: Exception, guard: _Guard) -> LeadwireError:
-    """The error in words of our own: those of the library quote the URL."""
+    """The error in words of our own; what the guard did comes before what the library made of it."""
     if guard.refused:
         return RefusedAddressError(guard.refused)
     if guard.is_over:
         return UnreachableError(f"no whole answer within {guard.bounds.seconds:g} s")
-    inner = list(_inside(error))
-    words = next((words for kind, words in _WORDS if any(isinstance(item, kind) for item in inner)), None)
-    return UnreachableError(words or "the connection failed")
-
-
-_WORDS: tuple[tuple[type[BaseException], str], ...] = (
-    (ssl.SSLCertVerificationError, "its certificate is not trusted"),
-    (ssl.SSLError, "no secure connection could be made"),
-    (socket.gaierror, "its name was not found"),
-    (requests.exceptions.InvalidURL, "it is no address"),
-    (ConnectionRefusedError, "connection refused"),
-    (TimeoutError, "no answer in time"),
-    (ConnectionError, "connection cut"),
-    (urllib3.exceptions.ProtocolError, "connection cut, or the answer was not HTTP"),
-)
-
-
-def _inside(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it wraps. The library's own errors are OSErrors too and would hide the cause."""
-    waiting: list[object] = [error]
-    seen: set[int] = set()
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, BaseException) and id(item) not in seen:
-            seen.add(id(item))
-            yield item
-            waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
+    return UnreachableError(in_words(error, guard.bounds.seconds, guard.bounds.seconds))
 
 
 def _request(
