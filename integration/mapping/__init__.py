@@ -4,7 +4,7 @@ The language is stated in `mapping.schema.json` and shown by the examples in `ex
 """
 
 from integration.mapping.load import MappingError, load_mapping
-from integration.mapping.mapping import Mapping, MappingTest, VerifySpec
+from integration.mapping.mapping import Mapping, MappingTest, RequestContext, VerifySpec
 from integration.mapping.parts import FieldSetter, LeadKey, Rule
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Mapping",
     "MappingError",
     "MappingTest",
+    "RequestContext",
     "Rule",
     "VerifySpec",
     "load_mapping",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Dict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -56,6 +57,25 @@ class MappingTest:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestContext:
+    """A request as its mapping looks at it: the body, decoded, and each event's own part, found once."""
+
+    payload: Any
+    elements: Sequence[Any]
+    headers: Dict[str, str]
+    query: str
+    received_at: Micros
+
+    def event(self, position: int) -> EventContext:
+        """What `translate` needs to know of the event at `position`.
+
+        It gets the whole body where the mapping finds no such event: it may have been changed since.
+        """
+        element = self.elements[position] if position < len(self.elements) else self.payload
+        return EventContext(element, self.payload, self.headers, self.query, self.received_at)
+
+
+@dataclass(frozen=True, slots=True)
 class Mapping:
     """A mapping file without problems. `file` is what messages call it, `version` tells contents apart.
 
@@ -88,25 +108,23 @@ class Mapping:
         `headers` has lower-case names. What is no list under `event.each` counts as one event, which
         translation then sets aside.
         """
-        elements = (
-            [payload] if self.event.each is None else self._elements(payload, headers, query, received_at)
-        )
+        request = self.request_context(payload, headers, query, received_at)
         return tuple(
-            [
-                self._incoming(position, EventContext(element, payload, headers, query, received_at))
-                for position, element in enumerate(elements)
-            ]
+            [self._incoming(position, request.event(position)) for position in range(len(request.elements))]
         )
+
+    def request_context(
+        self, payload: Any, headers: Dict[str, str], query: str, received_at: Micros
+    ) -> RequestContext:
+        """What `translate` needs to know of all events of a request. Its cost is that of the whole body."""
+        elements = self._elements(payload, headers, query, received_at)
+        return RequestContext(payload, elements, headers, query, received_at)
 
     def context(
         self, payload: Any, position: int, headers: Dict[str, str], query: str, received_at: Micros
     ) -> EventContext:
-        """What `translate` needs to know of the event at `position` of a request."""
-        element = payload
-        if self.event.each is not None:
-            elements = self._elements(payload, headers, query, received_at)
-            element = elements[position] if position < len(elements) else payload
-        return EventContext(element, payload, headers, query, received_at)
+        """The same for the event at `position` only: for several of a request, use `request_context`."""
+        return self.request_context(payload, headers, query, received_at).event(position)
 
     def translate(self, context: EventContext, *, trace: bool = False) -> Translation:
         """What this mapping makes of an event; with each step in words if `trace`. Never raises."""

@@ -29,6 +29,7 @@ from integration.outgoing.bounded import (
     UnreachableError,
     get,
 )
+from integration.pipeline.reading import EventReader
 from integration.pipeline.settling import retry_delay
 from integration.pipeline.sources import Source, Sources
 from integration.records import MICROS_PER_SECOND, Cause, Micros
@@ -106,15 +107,8 @@ def fetch_address(source: Source, spec: Fetch, address: str, *, allow_private: b
 
 
 def _address(source: Source, job: FetchJob, max_body_bytes: int) -> str | None:
-    request = job.event.request
-    try:
-        payload = decode(request.headers, request.body, max_body_bytes)
-    except MalformedBody:
-        return None
-    context = source.mapping.context(
-        payload, job.event.position, request.headers, request.query, request.received_at
-    )
-    return source.mapping.translate(context).fetch
+    context = EventReader(max_body_bytes).context(source, job.event)
+    return None if isinstance(context, MalformedBody) else source.mapping.translate(context).fetch
 
 
 def _credentials(source: Source, spec: Fetch) -> Mapping[str, str]:

@@ -201,9 +201,9 @@ def _events(
     payload = decode(request.headers, request.body, max_body_bytes, source.mapping.body)
     headers, query, received_at = request.headers, request.query, request.received_at
     seen: set[str] = set()
+    whole = source.mapping.request_context(payload, headers, query, received_at)
     for event in source.mapping.incoming(payload, headers, query, received_at):
-        context = source.mapping.context(payload, event.position, headers, query, received_at)
-        context = with_fetched(source, context, fetched)
+        context = with_fetched(source, whole.event(event.position), fetched)
         translation = translate_and_validate(configuration, source, context, trace=True)
         yield RehearsedEvent(event, translation, duplicate=event.dedup_key in seen)
         seen.add(event.dedup_key)

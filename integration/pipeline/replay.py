@@ -32,6 +32,7 @@ from integration.pipeline.identity import (
     known_leads,
     retrying_links,
 )
+from integration.pipeline.reading import EventReader
 from integration.pipeline.refold import refold_once, refolded
 from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import (
@@ -129,6 +130,12 @@ class _Draft:
     known: KnownLeads = field(default_factory=KnownLeads)
 
 
+def _payload(source: Source, item: SettledEvent, reader: EventReader) -> object:
+    """The event's own part of its request's body; None where that cannot be read."""
+    context = reader.context(source, item.event)
+    return None if isinstance(context, MalformedBody) else context.payload
+
+
 def compile_where(expression: str) -> Where:
     """A condition on an event's payload, in JMESPath. Raises LeadwireError that says what is wrong with it.
 
@@ -224,27 +231,13 @@ class Replay:
             return history.settled_after(connection, selection, after_id, BATCH)
 
     def _chosen(self, batch: Iterable[SettledEvent], where: Where | None) -> list[SettledEvent]:
-        decoded: dict[str, object] = {}
+        reader = EventReader(self._max_body_bytes)
         chosen = []
         for item in batch:
             source = self._configuration.sources.get(item.event.source)
-            if isinstance(source, Source) and (where is None or where(self._payload(source, item, decoded))):
+            if isinstance(source, Source) and (where is None or where(_payload(source, item, reader))):
                 chosen.append(item)
         return chosen
-
-    def _payload(self, source: Source, item: SettledEvent, decoded: dict[str, object]) -> object:
-        """The event's own part of its request's body; None where that cannot be read."""
-        event, request = item.event, item.event.request
-        if event.request_id not in decoded:
-            decoded[event.request_id] = self._decoded(source, request)
-        body = decoded[event.request_id]
-        if isinstance(body, MalformedBody):
-            return None
-        context = source.mapping.context(
-            body, event.position, request.headers, request.query, request.received_at
-        )
-        payload: object = context.payload
-        return payload
 
     def _decoded(self, source: Source, request: RawRequest) -> object:
         try:

@@ -21,13 +21,13 @@ from integration.pipeline.identity import (
     resolve,
     retrying_links,
 )
+from integration.pipeline.reading import EventReader
 from integration.pipeline.sources import Configuration, Source, Sources
 from integration.records import (
     MICROS_PER_SECOND,
     Cause,
     EventContext,
     Micros,
-    RawRequest,
     Translation,
     Update,
 )
@@ -130,31 +130,25 @@ class Translator:
 def translate_events(
     configuration: Configuration, claimed: Iterable[ClaimedEvent], max_body_bytes: int
 ) -> list[Translated]:
-    """Pure: what the mappings, as they are now, make of these events. A request's body is decoded once."""
-    decoded: dict[str, object] = {}
+    """Pure: what the mappings, as they are now, make of these events. Each request is read once."""
+    reader = EventReader(max_body_bytes)
     result = []
     for event in claimed:
         source = configuration.sources.get(event.source)
         if not isinstance(source, Source):
             result.append(Translated(event, Translation(dead=_no_mapping(event.source)), ""))
             continue
-        if event.request_id not in decoded:
-            decoded[event.request_id] = _decode(source, event.request, max_body_bytes)
-        translation = _translate(configuration, source, event, decoded[event.request_id])
+        translation = _translate(configuration, source, event, reader.context(source, event))
         mapping = source.mapping
         result.append(Translated(event, translation, mapping.version, mapping.creates_leads))
     return result
 
 
 def _translate(
-    configuration: Configuration, source: Source, event: ClaimedEvent, payload: object
+    configuration: Configuration, source: Source, event: ClaimedEvent, context: EventContext | MalformedBody
 ) -> Translation:
-    if isinstance(payload, MalformedBody):
-        return Translation(dead=Cause("malformed_body", payload.detail, "Ask the sender to send it again."))
-    request = event.request
-    context = source.mapping.context(
-        payload, event.position, request.headers, request.query, request.received_at
-    )
+    if isinstance(context, MalformedBody):
+        return Translation(dead=Cause("malformed_body", context.detail, "Ask the sender to send it again."))
     return translate_and_validate(configuration, source, with_fetched(source, context, event.fetched))
 
 
@@ -179,13 +173,6 @@ def translate_and_validate(
         if cause is not None:
             return replace(translation, dead=cause)
     return translation
-
-
-def _decode(source: Source, request: RawRequest, limit: int) -> object:
-    try:
-        return decode(request.headers, request.body, limit, source.mapping.body)
-    except MalformedBody as error:
-        return error
 
 
 def _no_mapping(source: str) -> Cause:

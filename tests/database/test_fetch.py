@@ -8,17 +8,22 @@ import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import text
 
-from integration.pipeline.fetch import GIVE_UP_SECONDS, Fetcher
+from integration.pipeline.fetch import GIVE_UP_SECONDS, Fetcher, Got, fetch_now
 from integration.pipeline.replay import Replay
 from integration.pipeline.retry import Letters, retry_dead
+from integration.pipeline.sources import Source
 from integration.pipeline.verification import Certificates, Verifier
+from integration.records import RawRequest
 from integration.store import fetches
 from integration.store.backlog import backlog_metrics, read_backlog
 from integration.store.engine import Store
+from integration.store.fetches import FetchJob
+from integration.store.inbox import ClaimedEvent
 from integration.store.listings import EventLine, list_events
 from tests.engine import DAY, EVERYTHING, MIB, SECOND, Engine, running
 from tests.standin import StandIn, standing_in
@@ -129,6 +134,19 @@ def test_received_fetching_received_translated(shop: Shop) -> None:
     assert headers["authorization"] == f"Bearer {KEY}"
     assert headers["accept"] == "application/json"
     assert shop.fetcher().run_once() == 0
+
+
+def test_a_body_in_a_field_of_a_form_says_what_to_fetch(shop: Shop) -> None:
+    shop.engine.change_mapping("fetch:\n", "body: {field: data}\nfetch:\n")
+    source = shop.engine.sources.get("shop")
+    assert isinstance(source, Source)
+    form = urlencode({"data": json.dumps({"id": "e1", "payment": "tr_1"})}).encode()
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    request = RawRequest("shop", "POST", "https://x/hooks/shop", "", headers, form, 1)
+    job = FetchJob(ClaimedEvent("r-0", "shop", 0, "e1", "r", request), 0, None)
+
+    assert isinstance(fetch_now(source, job, MIB, allow_private=True), Got)
+    assert shop.api.paths == ["/v1/payments/tr_1"]
 
 
 def test_what_waits_is_counted_by_source(shop: Shop) -> None:
