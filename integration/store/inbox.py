@@ -85,8 +85,9 @@ def store_arrivals(connection: Connection, arrivals: Sequence[Arrival]) -> list[
         for event in arrival.events
     ]
     rows.sort(key=_key_of_event_row)
-    all_new = _insert_new(connection, _EVENT_COLUMNS, rows) == len(rows)
-    owners = None if all_new else _owners(connection, [_key_of_event_row(row) for row in rows])
+    firsts = {_key_of_event_row(row): row for row in reversed(rows)}  # of copies in the group, the first
+    inserted = _insert_new(connection, _EVENT_COLUMNS, [*reversed(firsts.values())])
+    owners = None if inserted == len(rows) else _owners(connection, firsts)
     receipts = [_receipt(id, arrival, owners) for id, arrival in zip(ids, arrivals, strict=True)]
     fresh = [
         _request_row(arrival, receipt)
@@ -162,7 +163,7 @@ def _placeholder(dialect: str, column: Column[Any]) -> str:
     return "%b" if isinstance(column.type, LargeBinary) else "%s"  # b: bytes as they are, not as hex digits
 
 
-def _owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+def _owners(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Who owns each key (source, dedup key), by request id."""
     query = select(events.c.source, events.c.dedup_key, events.c.request_id).where(
         pair_of(events.c.source, events.c.dedup_key, keys)

@@ -95,6 +95,13 @@ class TestDuplicates:
         assert copy == Receipt(first.id, duplicate=True)
         assert (keys_in(store), count_requests(store)) == (["a"], 1)
 
+    def test_a_copy_of_a_request_with_very_many_events_is_one_too(self, store: Store) -> None:
+        keys = [f"{number:05}" for number in range(40_000)]
+        [first] = stored(store, arrival(*keys))
+        [copy] = stored(store, arrival(*keys))
+
+        assert copy == Receipt(first.id, duplicate=True)
+
     def test_copies_within_a_group_are_told_from_the_first(self, store: Store) -> None:
         receipts = stored(store, arrival("a"), arrival("b"), arrival("a"), arrival("a"))
 
