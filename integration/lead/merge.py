@@ -92,6 +92,8 @@ class FieldState:
     @property
     def write(self) -> WriteRule | None:
         """The write rule that governs the field; None before the first change."""
+        if len(self.contenders) == 1:  # as nearly always
+            return next(iter(self.contenders))
         strong = [rule for rule in _WRITE_RULES if rule in self.contenders and rule != "if_empty"]
         if strong:
             return max(strong, key=lambda rule: (self.contenders[rule].newest, rule))
@@ -264,7 +266,8 @@ def _with_change(field_state: FieldState, change: FieldChange, update: Update) -
     new = Contender(value, update.clock, update.clock, update.event_id, change.place, update.mapping_version)
     old = field_state.contenders.get(change.write)
     best = new if old is None else _better(change.write, old, new)
-    return replace(field_state, contenders={**field_state.contenders, change.write: best})
+    contenders = {**field_state.contenders, change.write: best}
+    return FieldState(contenders, field_state.base, field_state.sent)
 
 
 def _better(rule: WriteRule, one: Contender, other: Contender) -> Contender:
