@@ -177,12 +177,22 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """A GET to a source's API: `address` is path and query below the base that the mapping names, `headers`
+    those that the mapping asks for, without credentials.
+    """
+
+    address: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Translation:
     """What a mapping makes of one event: exactly one of an update, `ignored`, `dead`, or `fetch`.
 
     `identifiers` are in the mapping's order of preference; `changes` hold each field at most once
-    (a later rule of the file wins). `ignored` says why no rule applied. `fetch` is the address of what has
-    to be fetched from the source's API first: path and query, below the base that the mapping names.
+    (a later rule of the file wins). `ignored` says why no rule applied. `fetch` is what has to be fetched
+    from the source's API first.
     """
 
     type: str | None = None
@@ -191,7 +201,7 @@ class Translation:
     changes: tuple[FieldChange, ...] = ()
     ignored: str | None = None
     dead: Cause | None = None
-    fetch: str | None = None
+    fetch: FetchRequest | None = None
     steps: tuple[Step, ...] = ()
 
     @property

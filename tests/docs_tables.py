@@ -52,6 +52,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "event": ("properties", "event"),
     "event.time": ("properties", "event", "properties", "time"),
     "fetch": ("properties", "fetch"),
+    "oauth": ("$defs", "oauth"),
     "lead": ("properties", "lead"),
     "rule": ("properties", "rules", "items"),
     "body": ("properties", "body"),

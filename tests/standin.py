@@ -22,6 +22,7 @@ class StandIn:
     body: bytes = b"{}"
     before_answer: Callable[[], None] = lambda: None
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    posted: list[bytes] = field(default_factory=list)
 
     @property
     def paths(self) -> list[str]:
@@ -36,6 +37,13 @@ def standing_in(certificate: Path | None = None) -> Iterator[StandIn]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             api.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            self.answer()
+
+        def do_POST(self) -> None:
+            api.posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.do_GET()
+
+        def answer(self) -> None:
             api.before_answer()
             self.send_response(api.status)
             for name, value in {"Content-Length": str(len(api.body)), **api.headers}.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,9 +32,11 @@ from integration.cli.payloads import (
     request_from_file,
     usable_source,
 )
-from integration.cli.stored import cause_as_json, change_as_json
+from integration.cli.stored import cause_as_json, change_as_json, opened
+from integration.clock import now
 from integration.errors import LeadwireError
-from integration.pipeline.fetch import Got, fetch_address
+from integration.mapping import OAuth
+from integration.pipeline.fetch import Got, fetch_request
 from integration.pipeline.rehearse import (
     MaybeSent,
     NotSent,
@@ -45,6 +48,7 @@ from integration.pipeline.rehearse import (
     run_test,
 )
 from integration.pipeline.sources import Configuration, Source
+from integration.pipeline.tokens import SharedToken, SourceTokens
 from integration.records import Cause
 from integration.settings import Settings
 from integration.store.inbox import Fetched
@@ -98,7 +102,7 @@ def try_(
     try:
         rehearsal = rehearsed(fetched=answer)
         if fetch:
-            answer = _fetched(found, rehearsal, allow_private=settings.fetch_allow_private)
+            answer = _fetched(found, rehearsal, settings)
             rehearsal = rehearsed(fetched=answer)
     except MalformedBody as error:
         raise PayloadFileError(f"{file}: {error.detail}") from error
@@ -109,12 +113,19 @@ def try_(
     context.exit(1 if any(event.translation.dead for event in rehearsal.events) else 0)
 
 
-def _fetched(source: Source, rehearsal: Rehearsal, *, allow_private: bool) -> Fetched | None:
+def _fetched(source: Source, rehearsal: Rehearsal, settings: Settings) -> Fetched | None:
     """What the source's API answers for the first event that needs it. Raises FetchFailedError."""
-    address = next((event.translation.fetch for event in rehearsal.events if event.translation.fetch), None)
-    if address is None or source.mapping.fetch is None:
+    wanted = next((event.translation.fetch for event in rehearsal.events if event.translation.fetch), None)
+    if wanted is None or source.mapping.fetch is None:
         return None
-    outcome = fetch_address(source, source.mapping.fetch, address, allow_private=allow_private)
+    allow_private = settings.fetch_allow_private
+    with ExitStack() as stack:
+
+        def token_of(source: Source, spec: OAuth) -> SharedToken:
+            store = stack.enter_context(opened(settings))  # tokens are the workers' too, and kept there
+            return SourceTokens(store, now, allow_private=allow_private).of(source, spec)
+
+        outcome = fetch_request(source, source.mapping.fetch, wanted, token_of, allow_private=allow_private)
     if isinstance(outcome, Got):
         return outcome.answer
     raise FetchFailedError(
@@ -144,7 +155,7 @@ def _event_as_json(event: RehearsedEvent, *, verbose: bool) -> dict[str, Any]:
         "changes": [change_as_json(change) for change in translation.changes],
         "ignored": translation.ignored,
         "dead": cause_as_json(translation.dead),
-        "fetch": translation.fetch,
+        "fetch": translation.fetch.address if translation.fetch else None,
         "duplicate": event.duplicate,
     }
     if verbose:
@@ -192,7 +203,7 @@ def _print_outcome(out: Console, event: RehearsedEvent) -> None:
     elif translation.fetch is not None:
         _line(
             out,
-            f"  fetch: GET {translation.fetch} comes first; --fetched FILE gives its answer",
+            f"  fetch: GET {translation.fetch.address} comes first; --fetched FILE gives its answer",
             style="cyan",
         )
     elif event.duplicate:

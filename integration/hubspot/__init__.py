@@ -8,9 +8,9 @@ from typing import Protocol
 from integration.hubspot.contacts import Contacts
 from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.tokens import Token
 from integration.lead.catalogue import load_catalogue
 from integration.lead.properties import table_of
+from integration.oauth import Token
 from integration.records import Bundle, Outcome
 from integration.settings import Settings
 

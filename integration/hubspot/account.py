@@ -11,8 +11,9 @@ from integration.clock import now
 from integration.errors import LeadwireError
 from integration.hubspot.http import Answer, Http
 from integration.hubspot.outcomes import classify, no_such_api
-from integration.hubspot.tokens import Token, renewed
+from integration.hubspot.tokens import renewed
 from integration.lead.catalogue import PortalProperty
+from integration.oauth import Token
 
 
 class AccountError(LeadwireError):

@@ -24,8 +24,9 @@ from integration.hubspot.outcomes import (
     unreadable,
 )
 from integration.hubspot.refusals import NOT_FOUND, judge_refusal, judge_row
-from integration.hubspot.tokens import Token, TokenUnavailableError, after_expiry
+from integration.hubspot.tokens import after_expiry
 from integration.lead.properties import ARCHIVE_FIELD, STAGE_PROPERTY, PropertyTable
+from integration.oauth import Token, TokenUnavailableError
 from integration.records import Bundle, Cause, Outcome
 
 MAX_BATCH = 100  # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)

@@ -17,7 +17,8 @@ from integration.clock import Clock, now
 from integration.errors import shorten
 from integration.hubspot.http import Answer, Http
 from integration.hubspot.outcomes import ambiguous, classify, no_such_api, not_found, unreadable
-from integration.hubspot.tokens import Token, TokenUnavailableError, after_expiry
+from integration.hubspot.tokens import after_expiry
+from integration.oauth import Token, TokenUnavailableError
 from integration.records import Bundle, Cause, Outcome, Wire
 
 _WRITE_HEADERS = {

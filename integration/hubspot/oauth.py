@@ -6,66 +6,32 @@ https://developers.hubspot.com/changelog/v1-oauth-api-deprecation (2026-11-23).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from integration.hubspot.http import Answer, Http
-from integration.hubspot.tokens import TokenUnavailableError
+from integration.oauth import Credentials, Grant, TokenUnavailableError, granted, refresh_form
 from integration.records import Cause
 
 _PATH = "/oauth/2026-03/token"
 _REVOKED = ("invalid_grant", "BAD_REFRESH_TOKEN")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a refresh needs: HUBSPOT_CLIENT_ID, HUBSPOT_CLIENT_SECRET, HUBSPOT_REFRESH_TOKEN."""
-
-    client_id: str
-    client_secret: str
-    refresh_token: str
-
-    def __repr__(self) -> str:
-        """Without the secrets."""
-        return "Credentials(...)"
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A new access token and for how many seconds it is good; and the refresh token for the next one."""
-
-    access_token: str
-    expires_in: int
-    refresh_token: str
-
-    def __repr__(self) -> str:
-        """Without the tokens."""
-        return f"Grant(expires_in={self.expires_in})"
-
-
 def refresh(http: Http, credentials: Credentials) -> Grant:
     """A new access token. Raises TokenUnavailableError, whose cause says why there is none and what to do."""
     body = {
-        "grant_type": "refresh_token",
+        **refresh_form(credentials),
         "client_id": credentials.client_id,
         "client_secret": credentials.client_secret,
-        "refresh_token": credentials.refresh_token,
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = http.request(
         "POST", _PATH, headers=headers, secret=credentials.client_secret, body=urlencode(body).encode()
     )
     content = answer.content if answer.status is not None and 200 <= answer.status < 300 else None
-    token = content.get("access_token") if isinstance(content, dict) else None
-    if not isinstance(content, dict) or not isinstance(token, str) or not token:
+    grant = granted(content, credentials)
+    if grant is None:
         raise TokenUnavailableError(_why(answer))
-    seconds = content.get("expires_in")
-    given_back = content.get("refresh_token")
-    return Grant(
-        token,
-        seconds if isinstance(seconds, int) and seconds > 0 else 0,
-        given_back if isinstance(given_back, str) and given_back else credentials.refresh_token,
-    )
+    return grant
 
 
 def _why(answer: Answer) -> Cause:

@@ -11,7 +11,7 @@ from integration.hubspot.account import properties_path
 from integration.hubspot.http import Answer, Http
 from integration.hubspot.leads_v1 import LeadsV1
 from integration.hubspot.outcomes import classify, no_such_api
-from integration.hubspot.tokens import Token, TokenUnavailableError
+from integration.oauth import Token, TokenUnavailableError
 from integration.records import MICROS_PER_SECOND, Cause
 from integration.settings import Settings
 

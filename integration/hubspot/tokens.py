@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from integration.errors import LeadwireError
 from integration.hubspot.http import Answer
+from integration.oauth import Token, TokenUnavailableError
 from integration.records import Cause, Outcome
 
 _EXPIRED = "EXPIRED_AUTHENTICATION"
-
-
-class TokenUnavailableError(LeadwireError):
-    """There is no token to send; `cause` says why, and what to do."""
-
-    def __init__(self, cause: Cause) -> None:
-        super().__init__(cause.detail)
-        self.cause = cause
-
-
-class Token(Protocol):
-    """Where requests get their token from. Safe to use from several threads at once."""
-
-    def value(self) -> str:
-        """The token; raises TokenUnavailableError if there is none that could work."""
-
-    def expired(self, value: str) -> bool:
-        """HubSpot says that this token is expired. True if another one can be had."""
 
 
 class StaticToken:

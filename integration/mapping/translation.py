@@ -77,14 +77,14 @@ def prepared(
             return context
         if context.fetched is not None:
             return fetch.with_answer(context)
-        address = fetch.address(context)
+        request = fetch.request(context)
     except BadValueError as error:
         return Translation(type=known, dead=Cause(error.code, str(error), error.cure))
     except ExpressionError as error:
         detail = f"{fetch.place}: fetch: {error}"
         return Translation(type=known, dead=Cause("expression_failed", detail, _EXPRESSION_CURE))
-    step = Step(fetch.place, "fetch", f"GET {fetch.base or fetch.base_setting}{address} comes first")
-    return Translation(type=known, fetch=address, steps=(step,))
+    step = Step(fetch.place, "fetch", f"GET {fetch.base or fetch.base_setting}{request.address} comes first")
+    return Translation(type=known, fetch=request, steps=(step,))
 
 
 def event_type(event: EventKeys, context: EventContext) -> str | None:

@@ -1,4 +1,4 @@
-"""One bounded GET: a time limit for all of it, a size limit, no redirects, no private addresses.
+"""One bounded request: a time limit for all of it, a size limit, no redirects, no private addresses.
 
 The address is checked after its name is resolved, and the connection is made to the very address that was
 checked, so that a name cannot point elsewhere a moment later.
@@ -64,6 +64,15 @@ class Answer:
 
 def get(url: str, headers: Mapping[str, str], bounds: Bounds) -> Answer:
     """GET `url` with `headers`. Raises RefusedAddressError, UnreachableError, TooLargeError."""
+    return _exchange("GET", url, headers, b"", bounds)
+
+
+def post(url: str, headers: Mapping[str, str], body: bytes, bounds: Bounds) -> Answer:
+    """POST `body` to `url`. Raises as `get` does; what was sent may have arrived all the same."""
+    return _exchange("POST", url, headers, body, bounds)
+
+
+def _exchange(method: str, url: str, headers: Mapping[str, str], body: bytes, bounds: Bounds) -> Answer:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (bounds.allow_private and parts.scheme == "http"):
         raise RefusedAddressError("only https:// addresses are called")
@@ -72,9 +81,10 @@ def get(url: str, headers: Mapping[str, str], bounds: Bounds) -> Answer:
     timer.daemon = True
     timer.start()
     try:
-        with _session(guard) as session, _request(session, url, headers, bounds) as response:
-            body = _body(response, bounds.max_bytes)
-            return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+        request = requests.Request(method, url, {"Accept-Encoding": "identity", **headers}, data=body or None)
+        with _session(guard) as session, _sent(session, request, bounds) as response:
+            content = _body(response, bounds.max_bytes)
+            return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise _named(error, guard) from error
     finally:
@@ -91,16 +101,9 @@ def _named(error: Exception, guard: _Guard) -> LeadwireError:
     return UnreachableError(in_words(error, guard.bounds.seconds, guard.bounds.seconds))
 
 
-def _request(
-    session: requests.Session, url: str, headers: Mapping[str, str], bounds: Bounds
-) -> requests.Response:
-    return session.get(
-        url,
-        headers={"Accept-Encoding": "identity", **headers},
-        timeout=bounds.seconds,
-        allow_redirects=False,
-        stream=True,
-    )
+def _sent(session: requests.Session, request: requests.Request, bounds: Bounds) -> requests.Response:
+    prepared = session.prepare_request(request)
+    return session.send(prepared, timeout=bounds.seconds, allow_redirects=False, stream=True)
 
 
 def _body(response: requests.Response, limit: int) -> bytes:

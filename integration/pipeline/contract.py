@@ -15,12 +15,12 @@ from integration.clock import Clock
 from integration.errors import LeadwireError, Problem
 from integration.hubspot.account import read_properties
 from integration.hubspot.http import Http
-from integration.hubspot.tokens import Token
 from integration.lead.catalogue import PortalProperty, load_catalogue
 from integration.lead.portal import misfit, shared_property
 from integration.lead.properties import table_of
 from integration.logs import log_action
 from integration.mapping import FieldSetter
+from integration.oauth import Token
 from integration.pipeline.sources import Configuration, Source, Sources
 from integration.records import MICROS_PER_SECOND, Micros
 from integration.settings import Settings

@@ -14,13 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from integration import metrics
 from integration.body import MalformedBody, decode
 from integration.clock import Clock
 from integration.logs import log_action
-from integration.mapping.fetch import Fetch
+from integration.mapping import Fetch
+from integration.oauth import Token, TokenUnavailableError
 from integration.outgoing.bounded import (
     Answer,
     Bounds,
@@ -32,7 +34,8 @@ from integration.outgoing.bounded import (
 from integration.pipeline.reading import EventReader
 from integration.pipeline.settling import retry_delay
 from integration.pipeline.sources import Source, Sources
-from integration.records import MICROS_PER_SECOND, Cause, Micros
+from integration.pipeline.tokens import SourceTokens, TokenOf
+from integration.records import MICROS_PER_SECOND, Cause, FetchRequest, Micros
 from integration.store import fetches
 from integration.store.engine import Store
 from integration.store.fetches import FetchJob
@@ -75,38 +78,65 @@ FetchOutcome = Got | Again | Cause
 
 
 def fetch_now(
-    source: Source, job: FetchJob, max_body_bytes: int, *, allow_private: bool
+    source: Source, job: FetchJob, token_of: TokenOf, max_body_bytes: int, *, allow_private: bool
 ) -> FetchOutcome | NotNeeded:
     """Get what the mapping says for one event. Never raises for what the API does."""
-    address = _address(source, job, max_body_bytes)
+    request = _request(source, job, max_body_bytes)
     spec = source.mapping.fetch
-    if address is None or spec is None:
+    if request is None or spec is None:
         return NotNeeded()
-    return fetch_address(source, spec, address, allow_private=allow_private)
+    return fetch_request(source, spec, request, token_of, allow_private=allow_private)
 
 
-def fetch_address(source: Source, spec: Fetch, address: str, *, allow_private: bool) -> FetchOutcome:
-    """Get one address of the source's API, by its mapping's `fetch:`."""
+def fetch_request(
+    source: Source, spec: Fetch, request: FetchRequest, token_of: TokenOf, *, allow_private: bool
+) -> FetchOutcome:
+    """Make one request to the source's API, by its mapping's `fetch:`."""
     if unset := _setting_problem(source, spec):
         return Again(f"{spec.place}: fetch: {unset}")
     base = spec.base or source.fetch_settings[spec.base_setting].value.rstrip("/")
-    headers = {"Accept": "application/json", **spec.headers, **_credentials(source, spec)}
+    call = partial(
+        get, f"{base}{request.address}", bounds=Bounds(spec.seconds, spec.max_bytes, allow_private)
+    )
+    wanted = {"Accept": "application/json", **request.headers}
     try:
-        answer = get(f"{base}{address}", headers, Bounds(spec.seconds, spec.max_bytes, allow_private))
-    except UnreachableError as error:
-        return Again(f"{spec.place}: fetch: {_host(base)}: {error}")
-    except RefusedAddressError as error:
-        cure = "correct `fetch.base`; for a stand-in in a test, set FETCH_ALLOW_PRIVATE; then retry the event"
-        return Cause("fetch_refused", f"{spec.place}: fetch: {error}", cure)
-    except TooLargeError as error:
+        if spec.oauth is None:
+            answer = call({**wanted, **_credentials(source, spec)})
+        else:
+            answer = _asked_with_token(call, wanted, token_of(source, spec.oauth), spec.oauth.prefix)
+    except (TokenUnavailableError, UnreachableError, RefusedAddressError, TooLargeError, ValueError) as error:
+        return _not_got(error, spec, _host(base))
+    return _judged(answer, spec, _host(base), request.address)
+
+
+def _asked_with_token(
+    call: Callable[[Mapping[str, str]], Answer], headers: Mapping[str, str], token: Token, prefix: str
+) -> Answer:
+    """The API's answer; where it does not take the access token any more, that to a new one."""
+    used = token.value()
+    answer = call({**headers, "Authorization": f"{prefix} {used}"})
+    if answer.status != 401 or not token.expired(used):
+        return answer
+    return call({**headers, "Authorization": f"{prefix} {token.value()}"})
+
+
+def _not_got(error: Exception, spec: Fetch, host: str) -> Again | Cause:
+    """What it means that no answer came."""
+    place = f"{spec.place}: fetch"
+    if isinstance(error, TokenUnavailableError):
+        return Again(f"{place}: {error.cause.detail}; {error.cause.cure}")
+    if isinstance(error, UnreachableError):
+        return Again(f"{place}: {host}: {error}")
+    if isinstance(error, TooLargeError):
         return _too_large(spec, str(error))
-    except ValueError:
-        cure = "correct `fetch.base`, or the setting that it names; then retry the event"
-        return Cause("fetch_refused", f"{spec.place}: fetch: the base is no address", cure)
-    return _judged(answer, spec, _host(base), address)
+    if isinstance(error, RefusedAddressError):
+        cure = "correct `fetch.base`; for a stand-in in a test, set FETCH_ALLOW_PRIVATE; then retry the event"
+        return Cause("fetch_refused", f"{place}: {error}", cure)
+    cure = "correct `fetch.base`, or the setting that it names; then retry the event"
+    return Cause("fetch_refused", f"{place}: the base is no address", cure)
 
 
-def _address(source: Source, job: FetchJob, max_body_bytes: int) -> str | None:
+def _request(source: Source, job: FetchJob, max_body_bytes: int) -> FetchRequest | None:
     context = EventReader(max_body_bytes).context(source, job.event)
     return None if isinstance(context, MalformedBody) else source.mapping.translate(context).fetch
 
@@ -139,7 +169,8 @@ def _host(base: str) -> str:
 def _judged(answer: Answer, spec: Fetch, host: str, address: str) -> FetchOutcome:
     said = f"{spec.place}: fetch: {host} answered {answer.status}"
     if answer.status in _LATER or answer.status >= 500:
-        refused = f": it refuses the credentials in {spec.auth_setting}" if spec.auth_setting else ""
+        setting = spec.oauth.refresh_token if spec.oauth else spec.auth_setting
+        refused = f": it refuses the credentials in {setting}" if setting else ""
         return Again(said + (refused if answer.status in (401, 403) else ""), _retry_after(answer))
     if not 200 <= answer.status < 300:
         why = " (redirects are not followed)" if 300 <= answer.status < 400 else ""
@@ -184,6 +215,7 @@ class Fetcher:
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._allow_private = allow_private
+        self._tokens = SourceTokens(store, clock, allow_private=allow_private)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
         self._lock = threading.Lock()
         self._in_hand: Counter[str] = Counter()
@@ -247,7 +279,9 @@ class Fetcher:
             source = self._sources.current.sources.get(job.event.source)
             outcome: FetchOutcome | NotNeeded = NotNeeded()
             if isinstance(source, Source):
-                outcome = fetch_now(source, job, self._max_body_bytes, allow_private=self._allow_private)
+                outcome = fetch_now(
+                    source, job, self._tokens.of, self._max_body_bytes, allow_private=self._allow_private
+                )
             self._note(job.event.source, outcome)
             self._settle(job, outcome)
         except Exception:

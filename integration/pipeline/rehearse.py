@@ -163,7 +163,7 @@ def _expected_outcome(test: MappingTest) -> str:
 def _in_words(event: RehearsedEvent) -> str:
     translation = event.translation
     if translation.fetch is not None:
-        return f"{_outcome(event)}: give what {translation.fetch} answers as `fetched: examples/...`"
+        return f"{_outcome(event)}: give what {translation.fetch.address} answers as `fetched: examples/...`"
     if translation.dead:
         return f"{_outcome(event)}: {translation.dead.detail} {translation.dead.cure}"
     if translation.ignored is not None:

@@ -1,4 +1,4 @@
-"""HubSpot's token for this process: a fixed one, or one that OAuth renews and all workers share."""
+"""Tokens of HubSpot and of sources' APIs: fixed, or renewed by OAuth for all workers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from integration.clock import Clock
 from integration.hubspot.http import Http
-from integration.hubspot.oauth import Credentials, Grant, refresh
-from integration.hubspot.tokens import StaticToken, Token, TokenUnavailableError
+from integration.hubspot.oauth import refresh as hubspot_refresh
+from integration.hubspot.tokens import StaticToken
 from integration.logs import log_action
+from integration.mapping import OAuth
+from integration.oauth import Credentials, Grant, Token, TokenUnavailableError
+from integration.outgoing.bounded import Bounds
+from integration.outgoing.oauth import refresh
+from integration.pipeline.sources import Source
 from integration.records import MICROS_PER_SECOND, Cause, Micros
 from integration.settings import Settings
 from integration.store import tokens
+from integration.store.budget import ACCOUNT
 from integration.store.engine import Store
 from integration.store.tokens import StoredToken
 
@@ -31,6 +37,8 @@ LEASE_SECONDS = 45  # longer than a refresh can take
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.1
 AFTER_FAILURE_SECONDS = 5
+TOKEN_SECONDS = 20.0  # for a whole request for a token to a source's API
+LARGEST_TOKEN_ANSWER = 64 * 1024
 
 
 def token_of(settings: Settings, store: Store, clock: Clock) -> Token:
@@ -41,21 +49,28 @@ def token_of(settings: Settings, store: Store, clock: Clock) -> Token:
         settings.hubspot_client_id, settings.hubspot_client_secret, settings.hubspot_refresh_token
     )
     http = Http(settings.hubspot_base_url)
-    return SharedToken(store, clock, credentials, partial(refresh, http))
+    return SharedToken(store, clock, ACCOUNT, credentials, partial(hubspot_refresh, http))
 
 
 class SharedToken:
-    """An OAuth access token: one worker fetches it for all, before it expires. Safe for several threads.
+    """An account's OAuth access token: one worker fetches it for all, before it expires. Safe for several
+    threads.
 
     What the store keeps is sealed with a key made of the credentials: once another grant is set, tokens of
     the old one, perhaps of another HubSpot account, cannot be opened and are not used any more.
     """
 
     def __init__(
-        self, store: Store, clock: Clock, credentials: Credentials, fetch: Callable[[Credentials], Grant]
+        self,
+        store: Store,
+        clock: Clock,
+        account: str,
+        credentials: Credentials,
+        fetch: Callable[[Credentials], Grant],
     ) -> None:
         self._store = store
         self._clock = clock
+        self._account = account
         self._credentials = credentials
         self._fetch = fetch
         self._seal = Fernet(_key(credentials))
@@ -71,11 +86,11 @@ class SharedToken:
             return self._value
 
     def expired(self, value: str) -> bool:
-        """HubSpot says that this token is expired: the next `value` is another one."""
+        """Who was given this token says that it is expired: the next `value` is another one."""
         with self._lock:
             if value == self._value:
                 with self._store.write() as connection:
-                    tokens.expire(connection, self._known.sealed)
+                    tokens.expire(connection, self._account, self._known.sealed)
                 self._known = replace(self._known, expires_at=0)
         return True
 
@@ -107,7 +122,7 @@ class SharedToken:
 
     def _look(self) -> None:
         with self._store.read() as connection:
-            stored = tokens.stored_token(connection)
+            stored = tokens.stored_token(connection, self._account)
         if stored != self._known:
             self._known, self._value = stored, self._opened(stored.sealed)
 
@@ -129,19 +144,24 @@ class SharedToken:
     def _lease(self) -> bool:
         with self._store.write() as connection:
             now = self._clock()
-            return tokens.lease_refresh(connection, now, self._after(now, LEASE_SECONDS))
+            return tokens.lease_refresh(connection, self._account, now, self._after(now, LEASE_SECONDS))
 
     def _give_back(self) -> None:
         with self._store.write() as connection:
-            tokens.release_refresh(connection, 0)
+            tokens.release_refresh(connection, self._account, 0)
 
     def _fetch_and_keep(self) -> None:
         try:
             grant = self._fetch(self._newest_credentials())
         except TokenUnavailableError as error:
             with self._store.write() as connection:
-                tokens.release_refresh(connection, self._after(self._clock(), AFTER_FAILURE_SECONDS))
-            log_action(log, "token.unavailable", error.cause.detail, logging.ERROR, cure=error.cause.cure)
+                tokens.release_refresh(
+                    connection, self._account, self._after(self._clock(), AFTER_FAILURE_SECONDS)
+                )
+            log_action(
+                log, "token.unavailable", error.cause.detail, logging.ERROR,
+                account=self._account, cure=error.cause.cure,
+            )  # fmt: skip
             if self._good_until(0):
                 return
             raise
@@ -153,11 +173,56 @@ class SharedToken:
         )
         self._value = grant.access_token
         with self._store.write() as connection:
-            tokens.put_token(connection, self._known)
-        log_action(log, "token.renewed", "Fetched a new OAuth access token", seconds=grant.expires_in)
+            tokens.put_token(connection, self._account, self._known)
+        log_action(
+            log,
+            "token.renewed",
+            "Fetched a new OAuth access token",
+            account=self._account,
+            seconds=grant.expires_in,
+        )
 
     def _after(self, now: Micros, seconds: int) -> Micros:
         return now + seconds * MICROS_PER_SECOND
+
+
+TokenOf = Callable[[Source, OAuth], SharedToken]
+
+
+class SourceTokens:
+    """The access tokens for what mappings fetch, by source. Safe for several threads."""
+
+    def __init__(self, store: Store, clock: Clock, *, allow_private: bool = False) -> None:
+        self._store = store
+        self._clock = clock
+        self._allow_private = allow_private
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, OAuth, Credentials], SharedToken] = {}
+
+    def of(self, source: Source, spec: OAuth) -> SharedToken:
+        """The token of this source, by the settings as they are now; all of them must be set."""
+        client_id, client_secret, refresh_token = (
+            source.fetch_settings[name].value
+            for name in (spec.client_id, spec.client_secret, spec.refresh_token)
+        )
+        credentials = Credentials(client_id, client_secret, refresh_token)
+        with self._lock:
+            found = self._known.get((source.name, spec, credentials))
+            if found is None:
+                self._known = {key: value for key, value in self._known.items() if key[0] != source.name}
+                found = SharedToken(
+                    self._store,
+                    self._clock,
+                    f"source:{source.name}",
+                    credentials,
+                    partial(self._refresh, spec),
+                )
+                self._known[source.name, spec, credentials] = found
+            return found
+
+    def _refresh(self, spec: OAuth, credentials: Credentials) -> Grant:
+        bounds = Bounds(TOKEN_SECONDS, LARGEST_TOKEN_ANSWER, self._allow_private)
+        return refresh(spec, credentials, bounds)
 
 
 def _key(credentials: Credentials) -> bytes:

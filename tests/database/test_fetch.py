@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 from sqlalchemy import text
@@ -17,6 +17,7 @@ from integration.pipeline.fetch import GIVE_UP_SECONDS, Fetcher, Got, fetch_now
 from integration.pipeline.replay import Replay
 from integration.pipeline.retry import Letters, retry_dead
 from integration.pipeline.sources import Source
+from integration.pipeline.tokens import SourceTokens
 from integration.pipeline.verification import Certificates, Verifier
 from integration.records import RawRequest
 from integration.store import fetches
@@ -145,7 +146,12 @@ def test_a_body_in_a_field_of_a_form_says_what_to_fetch(shop: Shop) -> None:
     request = RawRequest("shop", "POST", "https://x/hooks/shop", "", headers, form, 1)
     job = FetchJob(ClaimedEvent("r-0", "shop", 0, "e1", "r", request), 0, None)
 
-    assert isinstance(fetch_now(source, job, MIB, allow_private=True), Got)
+    assert isinstance(
+        fetch_now(
+            source, job, SourceTokens(shop.engine.store, lambda: shop.engine.now).of, MIB, allow_private=True
+        ),
+        Got,
+    )
     assert shop.api.paths == ["/v1/payments/tr_1"]
 
 
@@ -509,3 +515,113 @@ def test_retention_removes_the_answer_with_the_event(shop: Shop) -> None:
         left = connection.execute(text("SELECT answer FROM fetches")).all()
     assert [row.answer for row in left] == [None]
     assert shop.states[0] == "fetching"
+
+
+OAUTH = """\
+  auth:
+    oauth:
+      token_url: {url}/token
+      client_id: SHOP_CLIENT_ID
+      client_secret: SHOP_CLIENT_SECRET
+      refresh_token: SHOP_REFRESH_TOKEN
+  headers: {{X-Tenant: "{{tenant}}"}}
+"""
+
+
+class Renewing:
+    """A shop whose API wants OAuth tokens: `grants` is the stand-in that gives them."""
+
+    def __init__(self, shop: Shop, grants: StandIn) -> None:
+        self.shop = shop
+        self.grants = grants
+        self.grant("access-1", "refresh-2")
+        names = ("SHOP_CLIENT_ID", "SHOP_CLIENT_SECRET", "SHOP_REFRESH_TOKEN")
+        shop.engine.environ |= {name: f"given-{name}" for name in names}
+        shop.engine.change_mapping("  auth: {bearer: SHOP_API_KEY}\n", OAUTH.format(url=grants.url))
+
+    def grant(self, token: str, refresh_token: str, seconds: int = 1800) -> None:
+        content = {"access_token": token, "expires_in": seconds, "refresh_token": refresh_token}
+        self.grants.status, self.grants.body = 200, json.dumps(content).encode()
+
+    def fetch(self, id: str) -> str:
+        """Fetch for a new event; returns the Authorization that the API saw last."""
+        self.shop.engine.post({"id": id, "payment": id, "tenant": "t-1"})
+        self.shop.work()
+        return self.shop.api.asked[-1][1]["authorization"]
+
+    @property
+    def used(self) -> list[str]:
+        """The refresh tokens that were used, in order."""
+        return [parse_qs(body.decode())["refresh_token"][0] for body in self.grants.posted]
+
+
+@pytest.fixture
+def renewing(shop: Shop) -> Iterator[Renewing]:
+    with standing_in() as grants:
+        yield Renewing(shop, grants)
+
+
+def test_one_access_token_serves_all_workers_until_it_expires(renewing: Renewing) -> None:
+    assert [renewing.fetch(id) for id in ("e1", "e2")] == ["Bearer access-1"] * 2
+    assert renewing.used == ["given-SHOP_REFRESH_TOKEN"]
+    assert renewing.shop.api.asked[-1][1]["x-tenant"] == "t-1"
+    renewing.grant("access-2", "refresh-3")
+    renewing.shop.engine.now += 1800 * SECOND
+    assert renewing.fetch("e3") == "Bearer access-2"
+
+
+def test_the_refresh_token_that_comes_back_is_the_next_one_and_a_new_setting_begins_anew(
+    renewing: Renewing,
+) -> None:
+    renewing.fetch("e1")
+    renewing.shop.engine.now += 1800 * SECOND
+    renewing.fetch("e2")
+    renewing.shop.engine.environ["SHOP_REFRESH_TOKEN"] = "another grant"
+    renewing.fetch("e3")
+
+    assert renewing.used == ["given-SHOP_REFRESH_TOKEN", "refresh-2", "another grant"]
+
+
+def test_a_token_that_the_api_does_not_take_any_more_is_replaced_at_once(renewing: Renewing) -> None:
+    renewing.fetch("e1")
+    renewing.grant("access-2", "refresh-3")
+    statuses = iter([401, 200])
+    renewing.shop.api.before_answer = lambda: setattr(renewing.shop.api, "status", next(statuses))
+
+    assert renewing.fetch("e2") == "Bearer access-2"
+    assert renewing.shop.states == ["translated", "translated"]
+
+
+def test_a_grant_that_was_revoked_lets_the_event_wait_and_names_the_setting(renewing: Renewing) -> None:
+    renewing.grants.status, renewing.grants.body = 400, b'{"error": "invalid_grant"}'
+    renewing.shop.engine.post({"id": "e1", "payment": "e1", "tenant": "t-1"})
+    renewing.shop.work()
+
+    assert renewing.shop.states == ["fetching"]
+    assert renewing.shop.api.asked == []
+    assert renewing.shop.fetch_line().detail == (
+        "mappings/shop/mapping.yaml:9: fetch: 127.0.0.1 says that the grant in SHOP_REFRESH_TOKEN is not good"
+        " any more; connect the app once more and set SHOP_REFRESH_TOKEN anew"
+    )
+
+
+def test_tokens_are_sealed_in_the_store(renewing: Renewing, store: Store) -> None:
+    renewing.fetch("e1")
+    with store.read() as connection:
+        rows = connection.execute(text("SELECT * FROM tokens")).all()
+
+    assert [row.account for row in rows] == ["source:shop"]
+    for secret in ("access-1", "refresh-2", "given-SHOP_CLIENT_SECRET"):
+        assert secret not in str(rows)
+
+
+@pytest.mark.parametrize("tenant", [None, "", "two\nlines", "naïve", "x" * 501, ["t"]])
+def test_what_cannot_stand_in_a_header_is_a_dead_letter(renewing: Renewing, tenant: object) -> None:
+    renewing.shop.engine.post({"id": "e1", "payment": "e1", "tenant": tenant})
+    renewing.shop.engine.translate()
+
+    (line,) = renewing.shop.events
+    assert line.cause is not None
+    assert line.cause.code == "fetch_impossible"
+    assert "fetch.headers.X-Tenant: " in line.cause.detail
+    assert line.cause.cure == "correct `fetch.headers.X-Tenant` in the mapping, then retry the event"

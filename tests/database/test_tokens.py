@@ -10,8 +10,8 @@ import requests
 from sqlalchemy import text
 
 from integration.hubspot.http import Http
-from integration.hubspot.oauth import Credentials, Grant, refresh
-from integration.hubspot.tokens import TokenUnavailableError
+from integration.hubspot.oauth import refresh
+from integration.oauth import Credentials, Grant, TokenUnavailableError
 from integration.pipeline.tokens import SharedToken
 from integration.records import MICROS_PER_SECOND, Cause
 from integration.sandbox import SandboxServer, run_sandbox
@@ -41,10 +41,14 @@ class Hub:
         return Grant(f"token-{self.granted}", 1800, given_back)
 
     def token(
-        self, store: Store, secret: str = "client-secret", refresh_token: str = "refresh"
+        self,
+        store: Store,
+        secret: str = "client-secret",
+        refresh_token: str = "refresh",
+        account: str = "hubspot",
     ) -> SharedToken:
         credentials = Credentials("client", secret, refresh_token)
-        return SharedToken(store, lambda: self.now, credentials, self.fetch)
+        return SharedToken(store, lambda: self.now, account, credentials, self.fetch)
 
 
 @pytest.fixture

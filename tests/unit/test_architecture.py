@@ -13,7 +13,7 @@ PACKAGE = ROOT / "integration"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = {
-    0: {"errors", "records", "clock", "settings", "logs", "metrics", "network", "process"},
+    0: {"errors", "records", "clock", "settings", "logs", "metrics", "network", "oauth", "process"},
     1: {"body", "verify", "mapping", "lead"},
     2: {"store", "hubspot", "notify", "outgoing"},
     3: {"pipeline"},

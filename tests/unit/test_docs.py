@@ -394,6 +394,7 @@ def test_the_file_with_every_key_has_every_key() -> None:
         "file": document,
         "event": document["event"],
         "fetch": document["fetch"],
+        "oauth": document["fetch"]["auth"]["oauth"],
         "lead": document["lead"],
         "rule": document["rules"][0],
         "body": document["body"],

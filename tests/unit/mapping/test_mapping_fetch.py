@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from integration.records import Translation
+from integration.records import FetchRequest, Translation
 from tests.unit.mapping.mapping_document import ARRIVED, Load, Problems, document
 
 BLOCK = {"base": "https://api.example.com/", "path": "/v1/{kind}/{data.id}?expand=a"}
@@ -31,8 +31,9 @@ PAYLOAD = {"type": "paid", "kind": "payments", "data": {"id": "tr_1"}, "email": 
 def test_the_address_has_the_values_percent_encoded(load: Load) -> None:
     mapping = mapping_with(load, {})
     found = translated(mapping, {**PAYLOAD, "data": {"id": "a/b?c=d&e#f ü"}})
-    assert found.fetch == "/v1/payments/a%2Fb%3Fc%3Dd%26e%23f%20%C3%BC?expand=a"
-    assert translated(mapping, {**PAYLOAD, "data": {"id": 7}}).fetch == "/v1/payments/7?expand=a"
+    assert found.fetch == FetchRequest("/v1/payments/a%2Fb%3Fc%3Dd%26e%23f%20%C3%BC?expand=a", {})
+    number = translated(mapping, {**PAYLOAD, "data": {"id": 7}})
+    assert number.fetch == FetchRequest("/v1/payments/7?expand=a", {})
     assert (mapping.fetch.base, mapping.fetch.settings) == ("https://api.example.com", ())
 
 
@@ -123,8 +124,9 @@ def test_no_value_leads_out_of_its_place_in_the_path(load: Load, value: Any) -> 
         str(value).encode()
     except UnicodeEncodeError:
         return  # half a character is refused with the body
-    address = translated(mapping, {**PAYLOAD, "data": {"id": value}}).fetch
-    if address is not None:
+    found = translated(mapping, {**PAYLOAD, "data": {"id": value}}).fetch
+    if found is not None:
+        address = found.address
         assert address.startswith("/v1/payments/")
         assert address.endswith("?expand=a")
         assert address.count("/") == 3
