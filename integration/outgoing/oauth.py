@@ -25,7 +25,7 @@ def refresh(spec: OAuth, credentials: Credentials, bounds: Bounds) -> Grant:
 
     Refresh tokens rotate at many vendors. If this process dies between the answer and the commit that keeps
     the new one, the next worker asks with the old one again, which such vendors allow for a while (Xero for
-    30 minutes: https://developer.xero.com/documentation/guides/oauth2/auth-flow, 2026-11-24).
+    30 minutes: https://developer.xero.com/faq/oauth2, 2026-11-24).
     """
     form = {**refresh_form(credentials), **_client_in_form(spec, credentials)}
     headers = {

@@ -98,8 +98,9 @@ class Running:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("every")
     url = f"sqlite:///{folder}/leadwire.db"
-    with standing_in() as api, standing_in() as certificates:
+    with standing_in() as api, standing_in() as certificates, standing_in() as grants:
         certificates.body = paypal.certificate()
+        grants.body = b'{"access_token": "made-up", "expires_in": 1800}'
         settings: dict[str, Any] = {
             name: made_up_secret(source)
             for source in all_sources().sources.values()
@@ -115,22 +116,23 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         settings |= fetching
         settings |= {"PUBLIC_URL": PUBLIC_URL, "FETCH_ALLOW_PRIVATE": "true", "STANDIN_URL": api.url}
         ready = Deployment(url, folder, workers=1, **settings)
-        lay_out(folder / "mappings", certificates)
+        lay_out(folder / "mappings", certificates, grants)
         with ready as deployment:
             store = Store(url)
             yield Running(deployment, store, api, certificates)
             store.dispose()
 
 
-def lay_out(mappings: Path, certificates: StandIn) -> None:
-    """The shipped mappings; what they fetch comes from the stand-in for the sources' APIs, and PayPal's
-    certificate from another.
+def lay_out(mappings: Path, certificates: StandIn, grants: StandIn) -> None:
+    """The shipped mappings; what they fetch comes from the stand-in for the sources' APIs, PayPal's
+    certificate and access tokens from others.
     """
     shutil.rmtree(mappings)
     shutil.copytree(ROOT / "mappings", mappings)
     for file in mappings.glob("*/mapping.yaml"):
         text = file.read_text(encoding="utf-8")
         text = re.sub(r"(?m)^  base: .*$", "  base: {setting: STANDIN_URL}", text)
+        text = re.sub(r"(?m)^      token_url: .*$", f"      token_url: {grants.url}/token", text)
         host = certificates.url.removeprefix("http://")
         text = text.replace("scheme: paypal\n", f"scheme: paypal\n  certificate_hosts: ['{host}']\n")
         file.write_text(text, encoding="utf-8")
