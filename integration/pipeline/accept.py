@@ -13,6 +13,7 @@ from integration.body import MalformedBody, decode
 from integration.clock import Clock
 from integration.errors import LeadwireError
 from integration.logs import log_action
+from integration.pipeline.handshakes import reply_to
 from integration.pipeline.sources import BrokenSource, Source, Sources
 from integration.pipeline.verification import Verifier
 from integration.records import RawRequest, Verdict
@@ -21,9 +22,8 @@ from integration.store.group_commit import GroupCommit
 from integration.store.inbox import Arrival, Receipt, prune_rejected, store_arrivals
 from integration.store.wakeup import announce
 from integration.verify import redact
-from integration.verify.handshake import Reply, answer
+from integration.verify.handshake import Reply
 
-LARGEST_HANDSHAKE = 8192  # bytes: some are parsed before anything is verified
 log = logging.getLogger(__name__)
 
 
@@ -106,11 +106,7 @@ class Intake:
 
     def handshake(self, source: Source, request: RawRequest, *, verified: bool) -> Reply | None:
         """The answer if this is a handshake of the source, of those that do or do not need verification."""
-        entries = [entry for entry in source.mapping.handshake if entry.verified is verified]
-        if not entries or len(request.body) > LARGEST_HANDSHAKE:
-            return None
-        payload = self._handshake_payload(source, request)
-        reply = answer(entries, request, payload, source.secrets, source.handshake_secrets)
+        reply = reply_to(source, request, verified=verified)
         if reply is None:
             return None
         outcome = "refused" if reply.refused else "answered"
@@ -122,15 +118,6 @@ class Intake:
         if reply.refused:
             raise RefusedError(403, "handshake_refused", "The handshake's token or value is not right.")
         return reply
-
-    def _handshake_payload(self, source: Source, request: RawRequest) -> object:
-        """The small body that a handshake has; None if there is none or it cannot be read."""
-        if not request.body:
-            return None
-        try:
-            return decode(request.headers, request.body, LARGEST_HANDSHAKE, source.mapping.body)
-        except MalformedBody:
-            return None
 
     def reject(self, source: Source, request: RawRequest, verdict: Verdict) -> None:
         """Keep a request that is not accepted, and why."""

@@ -23,6 +23,7 @@ from integration.clock import Clock
 from integration.errors import LeadwireError
 from integration.lead.merge import FieldState, LeadState, from_json, pending, same
 from integration.logs import log_action
+from integration.pipeline.handshakes import reply_to
 from integration.pipeline.identity import (
     Identified,
     KnownLeads,
@@ -322,11 +323,14 @@ class Replay:
         with self._store.read() as connection:
             return history.rejected_after(connection, selection, after_id, BATCH)
 
+    def _is_event(self, source: Source, request: RawRequest) -> bool:
+        """Whether it is genuine, and no handshake: nobody waits for an answer to that any more."""
+        verdict = self._verifier.verdict(source, request, request.received_at)
+        return verdict.accepted and reply_to(source, request, verified=True) is None
+
     def _accept(self, request_id: str, request: RawRequest, dry_run: bool) -> bool:  # noqa: FBT001 - private
         source = self._configuration.sources.get(request.source)
-        if not isinstance(source, Source):
-            return False
-        if not self._verifier.verdict(source, request, request.received_at).accepted:
+        if not isinstance(source, Source) or not self._is_event(source, request):
             return False
         payload = self._decoded(source, request)
         if isinstance(payload, MalformedBody):

@@ -253,6 +253,19 @@ class TestRejected:
         with engine.store.read() as connection:
             assert find_event(connection, f"{repeated}-0") is not None
 
+    def test_a_handshake_stays_rejected_it_is_no_event(self, engine: Engine) -> None:
+        ping = "handshake: [{when: {kind: ping}, body: id, verified: true, reply: '{value}'}]\nevent:\n"
+        engine.change_mapping("event:\n", ping)
+        engine.environ["SHOP_TOKEN"] = "mistyped"
+        engine.post({"id": "a", "kind": "ping", **ANN})
+        engine.post({"id": "b", **ANN})
+        engine.environ["SHOP_TOKEN"] = "opensesame"
+
+        assert engine.engine.accept_rejected(Selection(), lambda _: None).changed == 1
+        assert engine.engine.count_rejected(Selection()) == 1
+        engine.work()
+        assert states(engine) == ["translated"]
+
     def test_a_body_that_cannot_be_read_stays_rejected(self, engine: Engine) -> None:
         engine.environ["SHOP_TOKEN"] = "mistyped"
         engine.post({"id": "a", **ANN})

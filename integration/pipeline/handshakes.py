@@ -1,0 +1,28 @@
+"""Handshakes: whether a request is one of its source's, and the answer. It is answered, and is no event."""
+
+from __future__ import annotations
+
+from integration.body import MalformedBody, decode
+from integration.pipeline.sources import Source
+from integration.records import RawRequest
+from integration.verify.handshake import Reply, answer
+
+LARGEST_HANDSHAKE = 8192  # bytes: some are parsed before anything is verified
+
+
+def reply_to(source: Source, request: RawRequest, *, verified: bool) -> Reply | None:
+    """The reply, among the handshakes that do or do not need verification; None if the request is none."""
+    entries = [entry for entry in source.mapping.handshake if entry.verified is verified]
+    if not entries or len(request.body) > LARGEST_HANDSHAKE:
+        return None
+    return answer(entries, request, _payload(source, request), source.secrets, source.handshake_secrets)
+
+
+def _payload(source: Source, request: RawRequest) -> object:
+    """The small body that a handshake has; None if there is none or it cannot be read."""
+    if not request.body:
+        return None
+    try:
+        return decode(request.headers, request.body, LARGEST_HANDSHAKE, source.mapping.body)
+    except MalformedBody:
+        return None
