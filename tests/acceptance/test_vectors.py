@@ -27,15 +27,15 @@ from tests.acceptance.served import MADE, MAPPINGS, Served, made, served, shippe
 from tests.vectors import FOLDER, VECTORS, certificate_of, options_of, read_vector, secret_of
 
 NAMED_OTHERWISE = {"standard-webhooks": "generic"}
-BY_SCHEME = {  # folders for other signatures of the same system
+BY_SCHEME = {  # folders for other signatures, or other formats, of the same system
     ("hubspot", "hubspot_v1"): "hubspot-v1",
     ("hubspot", "hubspot_v2"): "hubspot-workflow",
+    ("recurly", "basic"): "recurly-xml",
 }
 IN_ANOTHER_SCHEME = {  # than the folder of their system
     "adyen/vector_platform_header",
     "chargebee/vector_query_key",
     "maxio/vector_legacy_md5",
-    "recurly/vector_xml_basic",
     "shopify/vector_events_headers",
     "zuora/vector_hmac_template",
     "zuora/vector_neg_body",
