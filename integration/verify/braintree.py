@@ -14,9 +14,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from integration.records import Micros, RawRequest, Secret, Verdict
+from integration.verify.form import form_fields
 from integration.verify.scheme import (
     NotVerifiedError,
     Scheme,
@@ -87,7 +88,7 @@ def _sign(request: RawRequest, secret: Secret, _: Micros) -> RawRequest:
 
 def _fields(body: bytes) -> dict[bytes, bytes]:
     try:
-        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        pairs = form_fields(body, _MOST_FIELDS)
     except ValueError:
         raise NotVerifiedError("malformed_body", "The body is no form as Braintree sends it.") from None
     return dict(reversed(pairs))

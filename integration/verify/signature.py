@@ -12,10 +12,10 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl
 
 from integration.records import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
 from integration.verify import ed25519
+from integration.verify.form import form_fields
 from integration.verify.options import DEFAULT_TOLERANCE, OPTIONS, check_consistency
 from integration.verify.scheme import (
     NotVerifiedError,
@@ -279,7 +279,7 @@ def _sorted_form(body: bytes) -> bytes:
     https://www.twilio.com/docs/usage/security#validating-requests, 2026-11-23
     """
     try:
-        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
+        pairs = form_fields(body, _MOST_FORM_FIELDS)
     except ValueError:
         raise NotVerifiedError(
             "malformed_body", "The body is no form, whose fields the signature covers."
