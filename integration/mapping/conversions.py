@@ -267,9 +267,13 @@ def _micros(value: Any, wanted: str, digits: int) -> Micros | None:
 
 
 def _moment(at: datetime, zone: tzinfo) -> Moment:
+    """The point in time; raises OverflowError where its offset puts it before the year 1 or after 9999."""
     if at.tzinfo is None:
         at = at.replace(tzinfo=zone)
-    return Moment((at - _EPOCH) // _MICROSECOND)
+    micros = (at - _EPOCH) // _MICROSECOND
+    if not _FIRST_MICROS <= micros <= _LAST_MICROS:
+        raise OverflowError("outside of the calendar")
+    return Moment(micros)
 
 
 def _storable(text: str) -> str:
