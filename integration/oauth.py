@@ -1,4 +1,4 @@
-"""OAuth 2.0, what all have in common: a refresh token becomes an access token (RFC 6749, section 6)."""
+"""OAuth 2.0, what all have in common: a refresh token or the client alone gets an access token (RFC 6749)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from typing import Any, Protocol
 from integration.errors import LeadwireError
 from integration.records import Cause
 
+UNTOLD_SECONDS = 1800  # RFC 6749 lets a vendor leave `expires_in` out; a 401 ends a token that dies sooner
+LONGEST_SECONDS = 24 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a refresh needs: the client's id and secret, and the refresh token."""
+    """What an access token is asked for with: the client's id and secret, and the refresh token.
+
+    Without a refresh token the client asks in its own name, for `scope` ("": what it has).
+    """
 
     client_id: str
     client_secret: str
     refresh_token: str
+    scope: str = ""
 
     def __repr__(self) -> str:
         """Without the secrets."""
@@ -25,7 +32,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A new access token and for how many seconds it is good; and the refresh token for the next one."""
+    """A new access token and for how many seconds it is good; and the refresh token for the next one.
+
+    The latter is "" for a client that asks in its own name.
+    """
 
     access_token: str
     expires_in: int
@@ -54,9 +64,12 @@ class Token(Protocol):
         """Who was given this token says that it is expired. True if another one can be had."""
 
 
-def refresh_form(credentials: Credentials) -> Mapping[str, str]:
+def grant_form(credentials: Credentials) -> Mapping[str, str]:
     """The fields of the request for a new access token, without the client's own."""
-    return {"grant_type": "refresh_token", "refresh_token": credentials.refresh_token}
+    if credentials.refresh_token:
+        return {"grant_type": "refresh_token", "refresh_token": credentials.refresh_token}
+    scope = {"scope": credentials.scope} if credentials.scope else {}
+    return {"grant_type": "client_credentials", **scope}
 
 
 def granted(content: Any, credentials: Credentials) -> Grant | None:
@@ -64,9 +77,17 @@ def granted(content: Any, credentials: Credentials) -> Grant | None:
     token = content.get("access_token") if isinstance(content, dict) else None
     if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()):
         return None
-    seconds, given_back = content.get("expires_in"), content.get("refresh_token")
+    given_back = content.get("refresh_token")
+    is_next = credentials.refresh_token and isinstance(given_back, str) and given_back
     return Grant(
-        token,
-        seconds if isinstance(seconds, int) and seconds > 0 else 0,
-        given_back if isinstance(given_back, str) and given_back else credentials.refresh_token,
+        token, _lifetime(content.get("expires_in")), given_back if is_next else credentials.refresh_token
     )
+
+
+def _lifetime(told: object) -> int:
+    """Seconds; some vendors write them as text."""
+    if isinstance(told, str) and told.isascii() and told.isdigit() and len(told) < 10:
+        told = int(told)
+    if isinstance(told, bool) or not isinstance(told, int) or told <= 0:
+        return UNTOLD_SECONDS
+    return min(told, LONGEST_SECONDS)

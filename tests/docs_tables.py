@@ -390,9 +390,13 @@ def _source_row(folder: Path) -> tuple[str, ...]:
     )
 
 
+_OF_OAUTH = ("client_id", "client_secret", "refresh_token")
+
+
 def _fetch_settings(fetch: Mapping[str, Any]) -> Iterator[str]:
     auth, base = fetch.get("auth", {}), fetch.get("base")
     yield from (auth[key] for key in ("bearer", "basic", "setting") if key in auth)
+    yield from (value for key, value in auth.get("oauth", {}).items() if key in _OF_OAUTH)
     if isinstance(base, Mapping):
         yield base["setting"]
 

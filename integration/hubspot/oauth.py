@@ -9,7 +9,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from integration.hubspot.http import Answer, Http
-from integration.oauth import Credentials, Grant, TokenUnavailableError, granted, refresh_form
+from integration.oauth import Credentials, Grant, TokenUnavailableError, grant_form, granted
 from integration.records import Cause
 
 _PATH = "/oauth/2026-03/token"
@@ -19,7 +19,7 @@ _REVOKED = ("invalid_grant", "BAD_REFRESH_TOKEN")
 def refresh(http: Http, credentials: Credentials) -> Grant:
     """A new access token. Raises TokenUnavailableError, whose cause says why there is none and what to do."""
     body = {
-        **refresh_form(credentials),
+        **grant_form(credentials),
         "client_id": credentials.client_id,
         "client_secret": credentials.client_secret,
     }

@@ -44,20 +44,28 @@ class OAuth:
     """Where access tokens come from; names of settings, never their values.
 
     The token goes into the Authorization header behind `prefix`. `client_auth` says where the client's id and
-    secret go when a token is asked for: `basic` (the Authorization header) or `body`.
+    secret go when a token is asked for: `basic` (the Authorization header) or `body`. With the grant
+    `client_credentials` there is no refresh token, and tokens are asked for `scope`.
     """
 
     token_url: str
     client_id: str
     client_secret: str
-    refresh_token: str
+    refresh_token: str = ""
+    grant: str = ""
+    scope: str = ""
     prefix: str = "Bearer"
     client_auth: str = "basic"
 
     @property
     def settings(self) -> tuple[str, ...]:
         """The settings that it needs."""
-        return (self.client_id, self.client_secret, self.refresh_token)
+        return tuple(name for name in (self.client_id, self.client_secret, self.refresh_token) if name)
+
+    @property
+    def grant_setting(self) -> str:
+        """The setting that the API's trust hangs on."""
+        return self.refresh_token or self.client_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from integration.mapping import OAuth
-from integration.oauth import Credentials, Grant, TokenUnavailableError, granted, refresh_form
+from integration.oauth import Credentials, Grant, TokenUnavailableError, grant_form, granted
 from integration.outgoing.bounded import (
     Answer,
     Bounds,
@@ -19,6 +19,10 @@ from integration.outgoing.bounded import (
 )
 from integration.records import Cause
 
+# The second is Zoho's own word (2026-11-24):
+# https://help.zoho.com/portal/en/community/topic/oauth-grant-type-refresh-token-error-invalid-code
+_GRANT_ENDED = ("invalid_grant", "invalid_code")
+
 
 def refresh(spec: OAuth, credentials: Credentials, bounds: Bounds) -> Grant:
     """A new access token. Raises TokenUnavailableError, whose cause names settings, and never shows a secret.
@@ -27,7 +31,7 @@ def refresh(spec: OAuth, credentials: Credentials, bounds: Bounds) -> Grant:
     the new one, the next worker asks with the old one again, which such vendors allow for a while (Xero for
     30 minutes: https://developer.xero.com/faq/oauth2, 2026-11-24).
     """
-    form = {**refresh_form(credentials), **_client_in_form(spec, credentials)}
+    form = {**grant_form(credentials), **_client_in_form(spec, credentials)}
     headers = {
         "Accept": "application/json",
         "Content-Type": "application/x-www-form-urlencoded",
@@ -69,7 +73,7 @@ def _refused(spec: OAuth, answer: Answer) -> TokenUnavailableError:
     content = _decoded(answer)
     word = content.get("error") if isinstance(content, dict) else None
     host = urlsplit(spec.token_url).hostname
-    if word == "invalid_grant":
+    if word in _GRANT_ENDED and spec.refresh_token:
         detail = f"{host} says that the grant in {spec.refresh_token} is not good any more"
         cure = f"connect the app once more and set {spec.refresh_token} anew"
         return TokenUnavailableError(Cause("grant_revoked", detail, cure))

@@ -169,7 +169,7 @@ def _host(base: str) -> str:
 def _judged(answer: Answer, spec: Fetch, host: str, address: str) -> FetchOutcome:
     said = f"{spec.place}: fetch: {host} answered {answer.status}"
     if answer.status in _LATER or answer.status >= 500:
-        setting = spec.oauth.refresh_token if spec.oauth else spec.auth_setting
+        setting = spec.oauth.grant_setting if spec.oauth else spec.auth_setting
         refused = f": it refuses the credentials in {setting}" if setting else ""
         return Again(said + (refused if answer.status in (401, 403) else ""), _retry_after(answer))
     if not 200 <= answer.status < 300:

@@ -32,7 +32,7 @@ from integration.store.tokens import StoredToken
 
 log = logging.getLogger(__name__)
 
-EARLY_SECONDS = 300  # renewed so long before it expires
+EARLY_SECONDS = 300  # renewed so long before it expires, and never before half of its life
 LEASE_SECONDS = 45  # longer than a refresh can take
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.1
@@ -81,7 +81,7 @@ class SharedToken:
     def value(self) -> str:
         """The token; raises TokenUnavailableError if none can be had now."""
         with self._lock:
-            if not self._good_until(EARLY_SECONDS):
+            if not self._is_fresh():
                 self._renew()
             return self._value
 
@@ -94,24 +94,33 @@ class SharedToken:
                 self._known = replace(self._known, expires_at=0)
         return True
 
-    def _good_until(self, seconds: int) -> bool:
-        return bool(self._value) and self._known.expires_at > self._clock() + seconds * MICROS_PER_SECOND
+    def _is_good(self) -> bool:
+        return bool(self._value) and self._known.expires_at > self._clock()
+
+    def _is_fresh(self) -> bool:
+        """Good, and not so near its end that another one should be fetched."""
+        return self._is_good() and self._clock() + self._early() < self._known.expires_at
+
+    def _early(self) -> Micros:
+        """How long before its end the token is renewed; the seal tells when it was fetched."""
+        fetched_at = self._seal.extract_timestamp(self._known.sealed.encode()) * MICROS_PER_SECOND
+        return min(EARLY_SECONDS * MICROS_PER_SECOND, (self._known.expires_at - fetched_at) // 2)
 
     def _renew(self) -> None:
         """Take over the token that another worker fetched, or fetch one."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             self._look()
-            if self._good_until(EARLY_SECONDS):
+            if self._is_fresh():
                 return
             if self._lease():
                 self._look()  # another worker may have finished between the look and the lease
-                if self._good_until(EARLY_SECONDS):
+                if self._is_fresh():
                     self._give_back()
                 else:
                     self._fetch_and_keep()
                 return
-            if self._good_until(0):  # another worker is at it; this one is still good
+            if self._is_good():  # another worker is at it; this one is still good
                 return
             if time.monotonic() > deadline:
                 cure = "nothing to do while it is rare: it is tried again"
@@ -134,10 +143,10 @@ class SharedToken:
             return ""
 
     def _sealed(self, token: str) -> str:
-        return self._seal.encrypt(token.encode()).decode()
+        return self._seal.encrypt_at_time(token.encode(), self._clock() // MICROS_PER_SECOND).decode()
 
     def _newest_credentials(self) -> Credentials:
-        """The settings' credentials, with the refresh token that HubSpot gave last if it gave another."""
+        """The settings' credentials, with the refresh token that was given last if it is another."""
         given = self._opened(self._known.sealed_refresh)
         return replace(self._credentials, refresh_token=given) if given else self._credentials
 
@@ -162,18 +171,20 @@ class SharedToken:
                 log, "token.unavailable", error.cause.detail, logging.ERROR,
                 account=self._account, cure=error.cause.cure,
             )  # fmt: skip
-            if self._good_until(0):
+            if self._is_good():
                 return
             raise
         is_new = grant.refresh_token != self._credentials.refresh_token
-        self._known = StoredToken(
+        renewed = StoredToken(
             self._sealed(grant.access_token),
             self._after(self._clock(), grant.expires_in),
             self._sealed(grant.refresh_token) if is_new else "",
         )
-        self._value = grant.access_token
+        # Only what is committed is used. Where the commit fails or the process dies before it, the next one
+        # asks with the refresh token from before, which vendors that rotate them allow for a while.
         with self._store.write() as connection:
-            tokens.put_token(connection, self._account, self._known)
+            tokens.put_token(connection, self._account, renewed)
+        self._known, self._value = renewed, grant.access_token
         log_action(
             log,
             "token.renewed",
@@ -202,10 +213,10 @@ class SourceTokens:
     def of(self, source: Source, spec: OAuth) -> SharedToken:
         """The token of this source, by the settings as they are now; all of them must be set."""
         client_id, client_secret, refresh_token = (
-            source.fetch_settings[name].value
+            source.fetch_settings[name].value if name else ""
             for name in (spec.client_id, spec.client_secret, spec.refresh_token)
         )
-        credentials = Credentials(client_id, client_secret, refresh_token)
+        credentials = Credentials(client_id, client_secret, refresh_token, spec.scope)
         with self._lock:
             found = self._known.get((source.name, spec, credentials))
             if found is None:
@@ -228,5 +239,5 @@ class SourceTokens:
 def _key(credentials: Credentials) -> bytes:
     """A key for Fernet that only who has the client secret and the refresh token can make."""
     secret = credentials.client_secret.encode()
-    of_grant = f"leadwire token {credentials.client_id} {credentials.refresh_token}".encode()
-    return base64.urlsafe_b64encode(hmac.digest(secret, of_grant, "sha256"))
+    of_grant = f"leadwire token {credentials.client_id} {credentials.refresh_token or credentials.scope}"
+    return base64.urlsafe_b64encode(hmac.digest(secret, of_grant.encode(), "sha256"))

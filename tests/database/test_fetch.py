@@ -605,6 +605,21 @@ def test_a_grant_that_was_revoked_lets_the_event_wait_and_names_the_setting(rene
     )
 
 
+def test_a_client_may_ask_in_its_own_name_and_another_scope_is_another_token(renewing: Renewing) -> None:
+    engine = renewing.shop.engine
+    del engine.environ["SHOP_REFRESH_TOKEN"]
+    engine.change_mapping(
+        "      refresh_token: SHOP_REFRESH_TOKEN\n", "      grant: client_credentials\n      scope: read:a\n"
+    )
+    renewing.fetch("e1")
+    renewing.fetch("e2")
+    engine.change_mapping("scope: read:a\n", "scope: read:a read:b\n")
+    renewing.fetch("e3")
+
+    forms = [parse_qs(body.decode()) for body in renewing.grants.posted]
+    assert [form["scope"] for form in forms] == [["read:a"], ["read:a read:b"]]
+
+
 def test_tokens_are_sealed_in_the_store(renewing: Renewing, store: Store) -> None:
     renewing.fetch("e1")
     with store.read() as connection:

@@ -9,12 +9,14 @@ import pytest
 import requests
 from sqlalchemy import text
 
+from integration.errors import StoreUnavailableError
 from integration.hubspot.http import Http
 from integration.hubspot.oauth import refresh
 from integration.oauth import Credentials, Grant, TokenUnavailableError
-from integration.pipeline.tokens import SharedToken
+from integration.pipeline.tokens import LEASE_SECONDS, SharedToken
 from integration.records import MICROS_PER_SECOND, Cause
 from integration.sandbox import SandboxServer, run_sandbox
+from integration.store import tokens
 from integration.store.engine import Store
 
 SECOND = MICROS_PER_SECOND
@@ -30,6 +32,7 @@ class Hub:
         self.granted = 0
         self.revoked = False
         self.rotates = False
+        self.seconds = 1800
         self.asked_with: list[str] = []
 
     def fetch(self, credentials: Credentials) -> Grant:
@@ -38,7 +41,7 @@ class Hub:
             raise TokenUnavailableError(Cause("grant_revoked", "the grant is revoked", "install it again"))
         self.granted += 1
         given_back = f"refresh-{self.granted}" if self.rotates else credentials.refresh_token
-        return Grant(f"token-{self.granted}", 1800, given_back)
+        return Grant(f"token-{self.granted}", self.seconds, given_back)
 
     def token(
         self,
@@ -66,6 +69,16 @@ def test_it_is_renewed_five_minutes_before_it_expires(store: Store, hub: Hub) ->
     assert (one.value(), other.value()) == ("token-1", "token-1")
     hub.now += 1499 * SECOND
     assert one.value() == "token-1"
+    hub.now += 2 * SECOND
+    assert (one.value(), other.value()) == ("token-2", "token-2")
+
+
+def test_one_that_lives_for_five_minutes_is_used_for_half_of_them(store: Store, hub: Hub) -> None:
+    hub.seconds = 300
+    one, other = hub.token(store), hub.token(store)
+    assert (one.value(), other.value(), one.value()) == ("token-1",) * 3
+    hub.now += 149 * SECOND
+    assert hub.token(store).value() == "token-1"
     hub.now += 2 * SECOND
     assert (one.value(), other.value()) == ("token-2", "token-2")
 
@@ -130,6 +143,28 @@ def test_the_refresh_token_that_comes_back_is_used_next_by_every_worker(store: S
         (sealed,) = connection.execute(text("SELECT sealed_refresh FROM tokens")).scalars()
     assert sealed
     assert "refresh" not in sealed
+
+
+def test_what_could_not_be_committed_is_not_used_and_the_refresh_token_from_before_asks_again(
+    store: Store, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.rotates = True
+    token = hub.token(store)
+    assert token.value() == "token-1"
+    hub.now += 1801 * SECOND
+    with monkeypatch.context() as broken:
+        broken.setattr(tokens, "put_token", raising)
+        with pytest.raises(StoreUnavailableError):
+            token.value()
+
+    hub.now += (LEASE_SECONDS + 1) * SECOND
+    assert token.value() == "token-3"
+    assert hub.token(store).value() == "token-3", "as every worker, also after a restart"
+    assert hub.asked_with == ["refresh", "refresh-1", "refresh-1"]
+
+
+def raising(*_: object) -> None:
+    raise OSError("the disk is full")
 
 
 def test_another_grant_in_the_settings_ends_the_tokens_of_the_old_one(store: Store, hub: Hub) -> None:

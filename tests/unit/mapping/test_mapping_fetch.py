@@ -14,6 +14,8 @@ from tests.unit.mapping.mapping_document import ARRIVED, Load, Problems, documen
 
 BLOCK = {"base": "https://api.example.com/", "path": "/v1/{kind}/{data.id}?expand=a"}
 
+CLIENT = {"token_url": "https://auth.example.com/token", "client_id": "ID", "client_secret": "SECRET"}
+
 
 def mapping_with(load: Load, fetch: dict[str, Any], **blocks: Any) -> Any:
     return load(document(fetch={**BLOCK, **fetch}, **blocks))
@@ -35,6 +37,13 @@ def test_the_address_has_the_values_percent_encoded(load: Load) -> None:
     number = translated(mapping, {**PAYLOAD, "data": {"id": 7}})
     assert number.fetch == FetchRequest("/v1/payments/7?expand=a", {})
     assert (mapping.fetch.base, mapping.fetch.settings) == ("https://api.example.com", ())
+
+
+def test_the_settings_of_oauth_are_those_of_its_grant(load: Load) -> None:
+    renewed = mapping_with(load, {"auth": {"oauth": {**CLIENT, "refresh_token": "REFRESH"}}})
+    assert renewed.fetch.settings == ("ID", "SECRET", "REFRESH")
+    alone = mapping_with(load, {"auth": {"oauth": {**CLIENT, "grant": "client_credentials", "scope": "a b"}}})
+    assert alone.fetch.settings == ("ID", "SECRET")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +112,16 @@ def test_what_repeats_is_another_event_each_time(load: Load) -> None:
         ({"auth": {"bearer": "live_secret"}}, "fetch.auth.bearer: is no name of a setting"),
         ({"auth": {"bearer": "A", "basic": "B"}}, "expected exactly one of bearer, basic, header"),
         ({"auth": {"header": "X-Key"}}, "'header' needs 'setting' beside it"),
+        ({"auth": {"oauth": CLIENT}}, "expected exactly one of refresh_token, grant"),
+        (
+            {"auth": {"oauth": {**CLIENT, "refresh_token": "R", "grant": "client_credentials"}}},
+            "expected exactly one of refresh_token, grant",
+        ),
+        (
+            {"auth": {"oauth": {**CLIENT, "refresh_token": "R", "scope": "a"}}},
+            "'scope' needs 'grant' beside it",
+        ),
+        ({"auth": {"oauth": {**CLIENT, "grant": "client_credentials", "scope": "a\nb"}}}, "is no scope"),
         ({"into": "a.b"}, "is no name"),
         ({"headers": {"X Y": "z"}}, "is no name of a header"),
         ({"seconds": 31}, "fetch.seconds: is above 30"),

@@ -69,11 +69,44 @@ def test_the_client_is_in_the_form_where_the_mapping_says_so(api: StandIn) -> No
 def test_a_vendor_that_gives_no_refresh_token_back_lets_the_old_one_live(api: StandIn) -> None:
     answers(api, {"access_token": "new-access"})
 
-    assert refresh(spec_of(api), CREDENTIALS, HERE) == Grant("new-access", 0, "refresh token+1")
+    assert refresh(spec_of(api), CREDENTIALS, HERE).refresh_token == "refresh token+1"
 
 
-def test_a_grant_that_is_no_good_names_the_setting(api: StandIn) -> None:
-    answers(api, {"error": "invalid_grant", "error_description": "refresh token+1 was revoked"}, 400)
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (1800, 1800),
+        ("3600", 3600),
+        (10**30, 86400),
+        (None, 1800),
+        (0, 1800),
+        (-5, 1800),
+        (True, 1800),
+        ("soon", 1800),
+    ],
+)
+def test_how_long_a_token_lives_is_bounded_and_assumed_where_it_is_not_told(
+    api: StandIn, told: object, seconds: int
+) -> None:
+    answers(api, {"access_token": "new-access", "expires_in": told})
+
+    assert refresh(spec_of(api), CREDENTIALS, HERE).expires_in == seconds
+
+
+def test_without_a_refresh_token_the_client_asks_in_its_own_name(api: StandIn) -> None:
+    spec = replace(spec_of(api), refresh_token="", grant="client_credentials", scope="read:a read:b")
+    credentials = Credentials("client", "client-secret", "", spec.scope)
+
+    assert refresh(spec, credentials, HERE) == Grant("new-access", 1800, ""), "and keeps no refresh token"
+    form = parse_qs(api.posted[0].decode())
+    assert form == {"grant_type": ["client_credentials"], "scope": ["read:a read:b"]}
+    refresh(spec, replace(credentials, scope=""), HERE)
+    assert api.posted[1] == b"grant_type=client_credentials"
+
+
+@pytest.mark.parametrize(("word", "status"), [("invalid_grant", 400), ("invalid_code", 200)])
+def test_a_grant_that_is_no_good_names_the_setting(api: StandIn, word: str, status: int) -> None:
+    answers(api, {"error": word, "error_description": "refresh token+1 was revoked"}, status)
 
     assert cause_of(api) == (
         "grant_revoked",
