@@ -232,7 +232,11 @@ class TestDeadFields:
                 "found 1758999998000, which is after the year 9999; try `as: unix_millis`",
             ),
             *(
-                ({"from": "v", "as": "iso8601"}, text, f"expected a time like 2026-11-23T10:00:00Z, found '{text}'")
+                (
+                    {"from": "v", "as": "iso8601"},
+                    text,
+                    f"expected a time like 2026-11-23T10:00:00Z, found '{text}'",
+                )
                 for text in ("9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59")  # beyond the calendar
             ),
             (
