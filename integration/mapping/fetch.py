@@ -22,7 +22,7 @@ from integration.records import EventContext, FetchRequest
 DEFAULT_SECONDS = 10.0
 DEFAULT_MAX_BYTES = 1024 * 1024
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_HEADER_VALUE = re.compile("[ -~]{1,500}")
+_HEADER_VALUE = re.compile("[!-~]([ -~]{0,498}[!-~])?")  # RFC 9110, section 5.5: no space at either end
 
 
 @dataclass(frozen=True, slots=True)

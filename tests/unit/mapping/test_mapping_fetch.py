@@ -62,6 +62,23 @@ def test_a_value_that_makes_no_address_is_a_dead_letter(load: Load, value: Any, 
     assert found.dead.cure == "correct `fetch.path` in the mapping, then retry the event"
 
 
+def test_headers_have_values_of_the_event(load: Load) -> None:
+    mapping = mapping_with(load, {"path": "/x", "headers": {"X-Tenant": "{tenant}", "X-Fixed": "a b"}})
+    for tenant in ("t", "t 1", "t" * 500):
+        found = translated(mapping, {**PAYLOAD, "tenant": tenant})
+        assert found.fetch == FetchRequest("/x", {"X-Tenant": tenant, "X-Fixed": "a b"})
+
+
+@pytest.mark.parametrize("tenant", [" t", "t ", " ", "t\r\nX: y", "t\n", "t\x00", "ü", "t" * 501])
+def test_a_value_that_cannot_stand_in_a_header_is_a_dead_letter(load: Load, tenant: str) -> None:
+    mapping = mapping_with(load, {"path": "/x", "headers": {"X-Tenant": "{tenant}"}})
+    found = translated(mapping, {**PAYLOAD, "tenant": tenant})
+    assert found.dead is not None
+    assert found.dead.code == "fetch_impossible"
+    assert "cannot stand in a header" in found.dead.detail
+    assert found.dead.cure == "correct `fetch.headers.X-Tenant` in the mapping, then retry the event"
+
+
 def test_the_answer_stands_in_the_event(load: Load) -> None:
     rules = [{"name": "r", "events": ["*"], "set": {"city": "order.city", "zip": "data.id"}}]
     mapping = mapping_with(load, {"into": "order"}, rules=rules)
