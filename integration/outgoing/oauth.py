@@ -23,6 +23,9 @@ from integration.records import Cause
 # https://help.zoho.com/portal/en/community/topic/oauth-grant-type-refresh-token-error-invalid-code
 _GRANT_ENDED = ("invalid_grant", "invalid_code")
 
+_RARE = "nothing to do while it is rare: it is tried again; else correct `token_url` in the mapping"
+_WRONG_ADDRESS = "correct `token_url` in the mapping; for a stand-in in a test, set FETCH_ALLOW_PRIVATE"
+
 
 def refresh(spec: OAuth, credentials: Credentials, bounds: Bounds) -> Grant:
     """A new access token. Raises TokenUnavailableError, whose cause names settings, and never shows a secret.
@@ -39,7 +42,9 @@ def refresh(spec: OAuth, credentials: Credentials, bounds: Bounds) -> Grant:
     }
     try:
         answer = post(spec.token_url, headers, urlencode(form).encode(), bounds)
-    except (UnreachableError, RefusedAddressError, TooLargeError, ValueError) as error:
+    except RefusedAddressError as error:
+        raise _unavailable(spec, str(error), _WRONG_ADDRESS) from error
+    except (UnreachableError, TooLargeError, ValueError) as error:
         raise _unavailable(spec, str(error)) from error
     grant = granted(_decoded(answer), credentials) if 200 <= answer.status < 300 else None
     if grant is None:
@@ -84,7 +89,6 @@ def _refused(spec: OAuth, answer: Answer) -> TokenUnavailableError:
     return _unavailable(spec, f"it answered {answer.status}, and no access token")
 
 
-def _unavailable(spec: OAuth, why: str) -> TokenUnavailableError:
+def _unavailable(spec: OAuth, why: str, cure: str = _RARE) -> TokenUnavailableError:
     detail = f"no access token could be fetched from {urlsplit(spec.token_url).hostname}: {why}"
-    cure = "nothing to do while it is rare: it is tried again; else check `token_url` in the mapping"
     return TokenUnavailableError(Cause("token_unavailable", detail, cure))

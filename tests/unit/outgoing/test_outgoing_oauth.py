@@ -155,7 +155,9 @@ def test_what_is_no_json_is_no_token(api: StandIn) -> None:
 
 
 def test_the_request_is_bounded_and_goes_to_public_addresses_only(api: StandIn) -> None:
-    assert "only https:// addresses are called" in cause_of(api, replace(HERE, allow_private=False))[1]
+    _, detail, cure = cause_of(api, replace(HERE, allow_private=False))
+    assert "only https:// addresses are called" in detail
+    assert cure == "correct `token_url` in the mapping; for a stand-in in a test, set FETCH_ALLOW_PRIVATE"
     assert api.asked == []
     api.body = b" " * 2000
     assert "larger than 1,000 bytes" in cause_of(api)[1]
