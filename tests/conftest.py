@@ -13,6 +13,7 @@ from integration.clock import new_id, now
 from integration.settings import SETTINGS
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
+from tests.server_folder import server_folder
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +24,9 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The address of a PostgreSQL server of this test process's own."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    with get_server(folder) as server:
+    with server_folder() as folder, get_server(folder) as server:
         yield server.get_uri()
 
 

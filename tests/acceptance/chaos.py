@@ -28,6 +28,7 @@ from integration.settings import RateLimit
 from integration.store.engine import Store
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.portals import PORTALS, Person
+from tests.server_folder import server_folder
 
 LEADS = 6
 EVENTS = 60
@@ -210,7 +211,7 @@ def sqlite_chaos(folder: Path, seed: int, api: str = "leads-v1") -> Iterator[Cha
 @contextmanager
 def postgresql_chaos(folder: Path, seed: int, api: str = "leads-v1") -> Iterator[Chaos]:
     """Chaos over a PostgreSQL server of its own, which is killed as well."""
-    with get_server(folder / "postgresql") as server:
+    with server_folder() as files, get_server(files) as server:
 
         def kill_server() -> None:
             postmaster = psutil.Process(server.get_pid())

