@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -21,7 +23,13 @@ MAX_BODY = 64 * 1024
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("bad-input")
     url = f"sqlite:///{folder}/leadwire.db"
-    with Deployment(url, folder, workers=1, MAX_BODY_BYTES=str(MAX_BODY), WEB_CONCURRENCY="1") as deployment:
+    settings: dict[str, Any] = {
+        "MAX_BODY_BYTES": str(MAX_BODY),
+        "WEB_CONCURRENCY": "1",
+        "BLANK_SECRET": " ",
+        "SET_SECRET": "made up",
+    }
+    with Deployment(url, folder, workers=1, **settings) as deployment:
         broken = folder / "mappings" / "broken"
         broken.mkdir()
         (broken / "mapping.yaml").write_text("version: 1\nsource: broken\nevnts: 3\n")
@@ -217,6 +225,58 @@ def test_a_broken_mapping_is_503_for_its_source_only_and_not_ready(deployment: D
     ready = requests.get(f"{deployment.url}/readyz", timeout=10)
     assert ready.status_code == 503
     assert any("mappings/broken/mapping.yaml" in reason for reason in ready.json()["reasons"])
+
+
+HALF_CONFIGURED = {
+    "unknown-scheme": ({"scheme": "magic", "secrets": ["SET_SECRET"]}, "mapping_has_problems"),
+    "no-scheme": ({"secrets": ["SET_SECRET"]}, "mapping_has_problems"),
+    "no-secrets": ({"scheme": "token", "secrets": []}, "mapping_has_problems"),
+    "no-header": ({"scheme": "hmac", "secrets": ["SET_SECRET"]}, "mapping_has_problems"),
+    "nothing-signed": (
+        {"scheme": "hmac", "secrets": ["SET_SECRET"], "header": "X-Sign", "template": "{url}"},
+        "mapping_has_problems",
+    ),
+    "blank-secret": ({"scheme": "token", "header": "X-Token", "secrets": ["BLANK_SECRET"]}, "not_configured"),
+}
+
+
+@pytest.mark.parametrize("name", HALF_CONFIGURED)
+def test_a_source_whose_verification_is_unknown_or_half_configured_accepts_nothing(
+    deployment: Deployment, name: str
+) -> None:
+    verify, code = HALF_CONFIGURED[name]
+    blocks = {"event": {"type": "type"}, "lead": {"guid": "guid"}}
+    rules = [{"name": "all", "events": ["*"], "set": {"city": "city"}}]
+    mapping = {"version": 1, "source": name, "verify": verify, **blocks, "rules": rules}
+    file = deployment.folder / "mappings" / name / "mapping.yaml"
+    file.parent.mkdir()
+    file.write_text(json.dumps(mapping))
+
+    def post() -> requests.Response:
+        return post_raw(deployment, b'{"type": "x", "guid": "g"}', source=name, X_Token="", X_Sign="00")
+
+    deployment.wait_until(lambda: post().status_code != 404, "the new folder is seen")
+
+    assert (post().status_code, post().json()["code"]) == (503, code)
+    assert state_of(deployment, name) == ("", "")
+
+
+def test_a_body_that_arrives_in_pieces_is_whole_even_within_a_character(deployment: Deployment) -> None:
+    guid = "8a41f2f22906b93a012906b9438f0001"
+    deployment.seed_lead(guid)
+    event = {"id": "evt_pieces", "type": "x", "at": 1_700_000_000_000, "guid": guid, "city": "Zo\u00eb"}
+    body = json.dumps(event, ensure_ascii=False).encode()
+    first, second = body[: body.index(b"\xc3") + 1], body[body.index(b"\xc3") + 1 :]
+    head = f"Host: x\r\nContent-Length: {len(body)}\r\nStripe-Signature: {sign(body)}\r\nConnection: close"
+    with socket.create_connection(("127.0.0.1", deployment.port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(f"POST /hooks/shop HTTP/1.1\r\n{head}\r\n\r\n".encode() + first)
+        time.sleep(0.2)  # so that the pieces are read one by one
+        connection.sendall(second)
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    deployment.wait_until(lambda: deployment.lead(guid).get("city") == "Zo\u00eb", "the PUT has the text")
 
 
 def test_an_unknown_event_type_is_accepted_and_ignored_with_the_reason(deployment: Deployment) -> None:

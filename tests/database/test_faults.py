@@ -8,23 +8,25 @@ import pytest
 
 from integration.pipeline import replay
 from integration.records import Bundle, Cause, Outcome
+from integration.store.listings import list_events
 from tests.engine import EVERYTHING, SECOND, Engine
 
 DOWN = Outcome("again", 500, Cause("hubspot_error", "HubSpot answered 500", ""))
-SENT: list[tuple[Any, dict[str, object]]] = [
-    ("NO", {"city": "NO"}),
-    ('Anna "Ann" O\'Neil', {"city": 'Anna "Ann" O\'Neil'}),
-    ("\N{PARTY POPPER} Zo\u00eb", {"city": "\N{PARTY POPPER} Zo\u00eb"}),
-    ("", {}),
-    (None, {}),
+SENT: list[tuple[dict[str, Any], dict[str, object]]] = [
+    ({"city": "NO"}, {"city": "NO"}),
+    ({"city": 'Anna "Ann" O\'Neil'}, {"city": 'Anna "Ann" O\'Neil'}),
+    ({"city": "\N{PARTY POPPER} Zo\u00eb"}, {"city": "\N{PARTY POPPER} Zo\u00eb"}),
+    ({"city": ""}, {}),
+    ({"city": None}, {}),
+    ({}, {}),
 ]
 
 
-@pytest.mark.parametrize(("value", "sent"), SENT)
+@pytest.mark.parametrize(("given", "sent"), SENT)
 def test_a_text_arrives_as_it_is_and_what_is_blank_changes_nothing(
-    engine: Engine, value: object, sent: dict[str, object]
+    engine: Engine, given: dict[str, Any], sent: dict[str, object]
 ) -> None:
-    engine.post({"id": "a", "guid": "ann", "city": value})
+    engine.post({"id": "a", "guid": "ann", **given})
     assert engine.work() == ([("ann", sent)] if sent else [])
 
 
@@ -35,12 +37,21 @@ def test_zero_and_large_numbers_are_values(engine: Engine, value: int, kept: int
     assert engine.values("ann") == {"score": kept}
 
 
-@pytest.mark.parametrize("value", [False, 10**400])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(False, "sets score to False"), ("many", "sets score to 'many'"), (10**400, "more than 64 bit")],
+)
 def test_a_value_that_is_no_number_of_the_field_is_a_dead_letter_and_no_hole(
-    engine: Engine, value: object
+    engine: Engine, value: object, words: str
 ) -> None:
     engine.post({"id": "a", "guid": "ann", "score": value, "city": "Rome"})
     assert engine.work() == []
+    with engine.store.read() as connection:
+        (event,) = list_events(connection, limit=2, source="shop", before=None, state=None)
+    assert event.state == "dead"
+    assert event.cause is not None
+    assert "score" in event.cause.detail
+    assert words in event.cause.detail
 
 
 def test_a_lead_that_fails_for_an_hour_delays_no_other_and_ends_with_its_newest_value(engine: Engine) -> None:
