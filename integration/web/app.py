@@ -37,6 +37,8 @@ def create_app(
     )
     atexit.register(intake.close)
     app = Flask("integration.web", static_folder=None)
+    # //hooks/stripe would be redirected, which senders take for a failure; and to whatever host they named.
+    app.url_map.merge_slashes = False
     problems.register(app)
     app.register_blueprint(
         receive_blueprint(

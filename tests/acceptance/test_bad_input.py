@@ -208,6 +208,13 @@ def test_an_unknown_source_is_404_and_a_get_405(deployment: Deployment) -> None:
     assert (answer.status_code, answer.headers["Content-Type"]) == (405, "application/problem+json")
 
 
+@pytest.mark.parametrize("path", ["/hooks//shop", "/hooks/shop/", "/hooks"])
+def test_an_address_that_is_nearly_right_is_404_and_no_redirect(deployment: Deployment, path: str) -> None:
+    answer = requests.post(f"{deployment.url}{path}", data=b"{}", timeout=10, allow_redirects=False)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
+
+
 def test_a_source_without_secret_names_the_missing_setting(deployment: Deployment) -> None:
     answer = post_raw(deployment, b"{}", source="unset")
 
