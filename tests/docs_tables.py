@@ -43,7 +43,9 @@ from integration.verify import SCHEMES
 ROOT = Path(__file__).parents[1]
 EXAMPLES_FILE = ROOT / "integration/mapping/examples.yaml"
 PAGES = sorted(
-    file for pattern in ("*.md", "docs/*.md", "mappings/*/*.md", "bench/*.md") for file in ROOT.glob(pattern)
+    file
+    for pattern in ("*.md", "docs/*.md", "mappings/*/*.md", "bench/*.md", "fuzz/*.md")
+    for file in ROOT.glob(pattern)
 )
 _PART = re.compile(r"(?P<begin><!-- made: (?P<name>.+?) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 _FILE = re.compile(r"<!-- file: (?P<path>\S+) -->\n+```[^\n]*\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)

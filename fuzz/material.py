@@ -1,0 +1,78 @@
+"""What the targets work on and begin with: shipped sources, and their examples."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from integration.pipeline.sources import Configuration, Source, load_configuration
+from integration.records import MICROS_PER_SECOND
+
+ROOT = Path(__file__).parents[1]
+MAPPINGS = ROOT / "mappings"
+NOW = 1_795_449_600 * MICROS_PER_SECOND  # 2026-11-23T16:00:00Z
+LIMIT = 64 * 1024  # bytes of a body: larger than inputs get, small enough for compressed ones to pass it
+CONTENT_TYPES = {
+    ".json": "application/json",
+    ".form": "application/x-www-form-urlencoded",
+    ".xml": "text/xml; charset=UTF-8",
+}
+_SECRETS = {
+    "basic": "user:made-up-password",
+    "standard-webhooks": "whsec_" + b64encode(b"made up for a fuzzer").decode(),
+    "salesforce": "00D5Y000001MPM7UAO:made-up-for-salesforce",
+    "braintree": "public_key:private_key",
+    "adyen": "0f" * 32,
+}
+
+
+@cache
+def configuration() -> Configuration:
+    """All shipped sources, each with a secret."""
+    return load_configuration(MAPPINGS, secrets())
+
+
+@cache
+def secrets() -> Mapping[str, str]:
+    """A secret for each shipped source, and the tokens of handshakes, by the names of their settings."""
+    bare = load_configuration(MAPPINGS, {})
+    sources = [source for source in bare.sources.values() if isinstance(source, Source)]
+    return {name: value for source in sources for name, value in _set(source)}
+
+
+def _set(source: Source) -> Iterator[tuple[str, str]]:
+    for name in source.mapping.verify.secrets[:1]:
+        yield name, _secret(source)
+    for entry in source.mapping.handshake:
+        if entry.token_secret:
+            yield entry.token_secret, f"token-of-{source.name}"
+
+
+def _secret(source: Source) -> str:
+    options = source.mapping.verify.options
+    if options.get("key_encoding") == "hex":
+        return "0f" * 32
+    if options.get("key_encoding") == "utf8" and source.scheme.name == "standard-webhooks":
+        return "polar_whs_made-up"
+    return _SECRETS.get(source.scheme.name, f"made-up-for-{source.name}")
+
+
+def source(name: str) -> Source:
+    """The shipped source of this name."""
+    found = configuration().sources[name]
+    assert isinstance(found, Source), found
+    return found
+
+
+def source_names() -> list[str]:
+    """The names of all shipped sources."""
+    return sorted(configuration().sources)
+
+
+def examples() -> Iterator[tuple[str, str, bytes]]:
+    """Source, content type and body of each example, answers of sources' APIs among them."""
+    for file in sorted(MAPPINGS.glob("*/examples/**/*")):
+        if file.suffix in CONTENT_TYPES:
+            yield file.relative_to(MAPPINGS).parts[0], CONTENT_TYPES[file.suffix], file.read_bytes()
