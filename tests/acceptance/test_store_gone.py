@@ -23,6 +23,7 @@ def test_while_the_store_is_gone_senders_are_told_to_come_back_and_nothing_is_pr
         Deployment(server.get_uri(), tmp_path) as deployment,
     ):
         deployment.seed_lead("0" * 32)
+        deployment.wait_until(lambda: workers_run(tmp_path), "the workers are past their start-up")
         postmaster = psutil.Process(server.get_pid())
         for process in [postmaster, *postmaster.children()]:
             process.kill()
@@ -42,3 +43,8 @@ def test_while_the_store_is_gone_senders_are_told_to_come_back_and_nothing_is_pr
         deployment.wait_until(
             lambda: deployment.lead("0" * 32).get("city") == "Berlin", "it arrives at HubSpot"
         )
+
+
+def workers_run(folder: Path) -> bool:
+    """Whether all have started: one that finds no store when it starts gives up, to be started again."""
+    return all("worker.started" in file.read_text() for file in folder.glob("worker-*.log"))
