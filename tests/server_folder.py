@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def server_folder() -> Iterator[Path]:
-    """A folder outside of pytest's: for root the server runs as another user, and pytest closes its own tree to
+    """A folder outside of pytest's: for root, the server runs as another user, and pytest closes its tree to
     others whenever a session starts, even beside this one.
     """
     with tempfile.TemporaryDirectory(prefix="leadwire-server-") as folder:
