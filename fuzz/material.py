@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from integration.pipeline.sources import Configuration, Source, load_configuration
 from integration.records import MICROS_PER_SECOND
+from tests.made_up import made_up_secret
 
 ROOT = Path(__file__).parents[1]
 MAPPINGS = ROOT / "mappings"
@@ -18,13 +18,6 @@ CONTENT_TYPES = {
     ".json": "application/json",
     ".form": "application/x-www-form-urlencoded",
     ".xml": "text/xml; charset=UTF-8",
-}
-_SECRETS = {
-    "basic": "user:made-up-password",
-    "standard-webhooks": "whsec_" + b64encode(b"made up for a fuzzer").decode(),
-    "salesforce": "00D5Y000001MPM7UAO:made-up-for-salesforce",
-    "braintree": "public_key:private_key",
-    "adyen": "0f" * 32,
 }
 
 
@@ -44,19 +37,10 @@ def secrets() -> Mapping[str, str]:
 
 def _set(source: Source) -> Iterator[tuple[str, str]]:
     for name in source.mapping.verify.secrets[:1]:
-        yield name, _secret(source)
+        yield name, made_up_secret(source)
     for entry in source.mapping.handshake:
         if entry.token_secret:
             yield entry.token_secret, f"token-of-{source.name}"
-
-
-def _secret(source: Source) -> str:
-    options = source.mapping.verify.options
-    if options.get("key_encoding") == "hex":
-        return "0f" * 32
-    if options.get("key_encoding") == "utf8" and source.scheme.name == "standard-webhooks":
-        return "polar_whs_made-up"
-    return _SECRETS.get(source.scheme.name, f"made-up-for-{source.name}")
 
 
 def source(name: str) -> Source:

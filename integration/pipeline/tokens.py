@@ -183,7 +183,10 @@ class SharedToken:
         # Only what is committed is used. Where the commit fails or the process dies before it, the next one
         # asks with the refresh token from before, which vendors that rotate them allow for a while.
         with self._store.write() as connection:
-            tokens.put_token(connection, self._account, renewed)
+            kept = tokens.put_token(connection, self._account, renewed, self._known)
+        if not kept:  # this worker stalled beyond its lease, and another one was faster
+            self._look()
+            return
         self._known, self._value = renewed, grant.access_token
         log_action(
             log,

