@@ -31,8 +31,8 @@ import requests as http
 from common import ROOT, free_port
 from sender import request, send_all
 
+from integration.core.settings import RateLimit
 from integration.sandbox import run_sandbox
-from integration.settings import RateLimit
 
 OTHERS = ROOT / "bench/others"
 LIMIT = RateLimit(200, 10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from integration.settings import Settings
+from integration.core.settings import Settings
 from integration.web.app import create_app
 
 app = create_app(Settings.read())

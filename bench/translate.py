@@ -16,13 +16,13 @@ from pathlib import Path
 from common import ROOT, STRIPE_SECRET, postgresql_server
 
 from integration.body import decode
-from integration.clock import now
+from integration.config.sources import Source, Sources
+from integration.core.clock import now
+from integration.core.memory import spare_the_collector
+from integration.core.settings import MIB
+from integration.core.values import RawRequest
 from integration.pipeline.bundles import BundleTiming
-from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator, translate_and_validate
-from integration.process import spare_the_collector
-from integration.records import RawRequest
-from integration.settings import MIB
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
 from integration.store.upgrade import upgrade

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 from fuzz import material
 from fuzz.message import Message, chosen, read, write
 from integration.body import MalformedBody, decode
-from integration.mapping.mapping import digest
-from integration.records import BodyField
+from integration.core.values import BodyField
+from integration.mapping.source_mapping import digest
 
 _FORM = "application/x-www-form-urlencoded"
 _STATUSES = {400, 413, 415}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fuzz import material
 from fuzz.message import chosen, read, write
 from integration.body import MalformedBody, decode
-from integration.records import Handshake, RawRequest, Secret
+from integration.core.values import Handshake, RawRequest, Secret
 from integration.verify.handshake import LONGEST_VALUE, answer
 
 _JSON = "application/json"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from integration.pipeline.sources import Configuration, Source, load_configuration
-from integration.records import MICROS_PER_SECOND
+from integration.config.sources import Configuration, Source, load_configuration
+from integration.core.values import MICROS_PER_SECOND
 from tests.made_up import made_up_secret
 
 ROOT = Path(__file__).parents[1]

@@ -20,14 +20,14 @@ from werkzeug.test import TestResponse, run_wsgi_app
 
 from fuzz import material
 from fuzz.message import Message, read, write
-from integration.logs import JsonFormatter
-from integration.outgoing.bounded import Answer
+from integration.config.sources import Source, Sources
+from integration.core.logs import JsonFormatter
+from integration.core.settings import Settings
+from integration.core.values import MICROS_PER_SECOND, RawRequest
+from integration.http.bounded import Answer
 from integration.pipeline.bundles import BundleTiming
-from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
 from integration.pipeline.verification import Certificates
-from integration.records import MICROS_PER_SECOND, RawRequest
-from integration.settings import Settings
 from integration.store.engine import Store
 from integration.store.tables import events, metadata
 from integration.store.upgrade import upgrade

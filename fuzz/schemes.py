@@ -9,7 +9,7 @@ from typing import Any
 
 from fuzz import material
 from fuzz.message import Message, chosen, read, write
-from integration.records import RawRequest, Secret
+from integration.core.values import RawRequest, Secret
 from integration.verify import Scheme, build, redact
 from integration.verify.scheme import NotVerifiedError
 from tests import paypal

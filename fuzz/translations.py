@@ -8,11 +8,11 @@ from dataclasses import replace
 from fuzz import material
 from fuzz.message import chosen, read, write
 from integration.body import MalformedBody, decode
+from integration.config.sources import Source
+from integration.core.values import Cause, EventContext, Translation, Update
 from integration.lead.merge import from_json, merge, to_json
-from integration.mapping.mapping import LONGEST_KEY
-from integration.pipeline.sources import Source
+from integration.mapping.source_mapping import LONGEST_KEY
 from integration.pipeline.translate import translate_and_validate
-from integration.records import Cause, EventContext, Translation, Update
 
 MOST_EVENTS = 20  # of one input: more tell nothing new
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from integration.logs import log_action
+from integration.core.logs import log_action
 
 log = logging.getLogger(__name__)
 

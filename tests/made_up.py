@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from integration.pipeline.sources import Source
+from integration.config.sources import Source
 
 _SECRETS = {
     "basic": "user:made-up-password",

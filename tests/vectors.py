@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from integration.records import MICROS_PER_SECOND, RawRequest, Secret
+from integration.core.values import MICROS_PER_SECOND, RawRequest, Secret
 
 FOLDER = Path(__file__).parent / "data" / "vectors"
 

@@ -22,8 +22,8 @@ from urllib.parse import parse_qsl
 
 from integration.body.refusal import MalformedBody, refuse
 from integration.body.xml import parse_xml
-from integration.errors import shorten
-from integration.records import BodyField
+from integration.core.errors import shorten
+from integration.core.values import BodyField
 
 MAX_DEPTH = 200
 MAX_FORM_DEPTH = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from integration.errors import LeadwireError
+from integration.core.errors import LeadwireError
 
 
 class MalformedBody(LeadwireError):  # noqa: N818 - says what is wrong, as the problem's title does

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from integration.errors import LeadwireError
+from integration.core.errors import LeadwireError
 
 Sections = Mapping[str, Mapping[str, str]]
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from integration.clock import now
-from integration.records import MICROS_PER_SECOND, Micros
+from integration.core.clock import now
+from integration.core.values import MICROS_PER_SECOND, Micros
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from integration.records import MICROS_PER_SECOND, Micros
+from integration.core.values import MICROS_PER_SECOND, Micros
 
 _WIDE = 1000  # what goes into a file or a pipe is never cut
 _PREFERRED_IDENTIFIERS = ("guid", "contact_id", "email")

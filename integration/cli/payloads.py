@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from integration.body import MalformedBody, decode
-from integration.clock import now
-from integration.errors import LeadwireError
-from integration.pipeline.sources import BrokenSource, Configuration, Source, load_configuration
-from integration.records import RawRequest
-from integration.settings import Settings
+from integration.config.sources import BrokenSource, Configuration, Source, load_configuration
+from integration.core.clock import now
+from integration.core.errors import LeadwireError
+from integration.core.settings import Settings
+from integration.core.values import RawRequest
 from integration.store.inbox import Fetched
 
 _CONTENT_TYPES = {

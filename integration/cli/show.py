@@ -22,10 +22,10 @@ from integration.cli.output import (
     shown_value,
 )
 from integration.cli.stored import change_as_json, line_as_json, reading
-from integration.settings import Settings
+from integration.core.settings import Settings
 from integration.store import fetches
 from integration.store.fetches import FetchLine
-from integration.store.listings import (
+from integration.store.views.event_views import (
     AttemptLine,
     EventDetails,
     EventLine,

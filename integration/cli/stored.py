@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from integration.cli.output import json_time
-from integration.records import Cause, FieldChange
-from integration.settings import Settings
+from integration.core.settings import Settings
+from integration.core.values import Cause, FieldChange
 from integration.store.engine import Store
-from integration.store.listings import EventLine, RejectedLine
 from integration.store.schema import require_current
+from integration.store.views.event_views import EventLine, RejectedLine
 
 
 @contextmanager

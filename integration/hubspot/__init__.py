@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from integration.core.settings import Settings
+from integration.core.values import Bundle, Outcome
+from integration.http.client import Http
+from integration.http.oauth import Token
 from integration.hubspot.contacts import Contacts
-from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
 from integration.lead.catalogue import load_catalogue
 from integration.lead.properties import table_of
-from integration.oauth import Token
-from integration.records import Bundle, Outcome
-from integration.settings import Settings
 
 FIELDS_FILE = "fields.yaml"
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from integration.clock import now
-from integration.errors import LeadwireError
-from integration.hubspot.http import Answer, Http
+from integration.core.clock import now
+from integration.core.errors import LeadwireError
+from integration.http.client import Answer, Http
+from integration.http.oauth import Token
 from integration.hubspot.outcomes import classify, no_such_api
-from integration.hubspot.tokens import renewed
+from integration.hubspot.static_token import renewed
 from integration.lead.catalogue import PortalProperty
-from integration.oauth import Token
 
 
 class AccountError(LeadwireError):

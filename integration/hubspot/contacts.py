@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from integration.clock import Clock, now
+from integration.core.clock import Clock, now
+from integration.core.values import Bundle, Cause, Outcome
+from integration.http.client import Answer, Http
+from integration.http.oauth import Token, TokenUnavailableError
 from integration.hubspot.content import context_of, objects
-from integration.hubspot.http import Answer, Http
 from integration.hubspot.outcomes import (
     ambiguous,
     classify,
@@ -24,10 +26,8 @@ from integration.hubspot.outcomes import (
     unreadable,
 )
 from integration.hubspot.refusals import NOT_FOUND, judge_refusal, judge_row
-from integration.hubspot.tokens import after_expiry
+from integration.hubspot.static_token import after_expiry
 from integration.lead.properties import ARCHIVE_FIELD, STAGE_PROPERTY, PropertyTable
-from integration.oauth import Token, TokenUnavailableError
-from integration.records import Bundle, Cause, Outcome
 
 MAX_BATCH = 100  # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
 _HAS_ADDITIONAL = "hs_additional_emails"

@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from integration.clock import Clock, now
-from integration.errors import shorten
-from integration.hubspot.http import Answer, Http
+from integration.core.clock import Clock, now
+from integration.core.errors import shorten
+from integration.core.values import Bundle, Cause, Outcome, Wire
+from integration.http.client import Answer, Http
+from integration.http.oauth import Token, TokenUnavailableError
 from integration.hubspot.outcomes import ambiguous, classify, no_such_api, not_found, unreadable
-from integration.hubspot.tokens import after_expiry
-from integration.oauth import Token, TokenUnavailableError
-from integration.records import Bundle, Cause, Outcome, Wire
+from integration.hubspot.static_token import after_expiry
 
 _WRITE_HEADERS = {
     "Content-Type": "application/json",  # exactly this; the page warns that otherwise nothing is applied

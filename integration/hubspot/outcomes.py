@@ -19,8 +19,8 @@ import re
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
-from integration.errors import shorten
-from integration.records import MICROS_PER_SECOND, Cause, Micros, Outcome
+from integration.core.errors import shorten
+from integration.core.values import MICROS_PER_SECOND, Cause, Micros, Outcome
 
 MAX_RETRY_AFTER = 24 * 60 * 60.0
 # 423 is a lock of 2 seconds, 477 an account on the move (up to 24 h, with Retry-After), says

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode, urlsplit
 
-from integration.clock import Clock
+from integration.core.clock import Clock
+from integration.core.settings import Settings
+from integration.core.values import MICROS_PER_SECOND, Cause
+from integration.http.client import Answer, Http
+from integration.http.oauth import Token, TokenUnavailableError
 from integration.hubspot.account import properties_path
-from integration.hubspot.http import Answer, Http
 from integration.hubspot.leads_v1 import LeadsV1
 from integration.hubspot.outcomes import classify, no_such_api
-from integration.oauth import Token, TokenUnavailableError
-from integration.records import MICROS_PER_SECOND, Cause
-from integration.settings import Settings
 
 HUBSPOTS_OWN_HOST = "api.hubapi.com"
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from integration.errors import shorten
+from integration.core.errors import shorten
+from integration.core.values import Bundle, Cause, Micros, Outcome
+from integration.http.client import Answer
 from integration.hubspot.content import context_of, objects
-from integration.hubspot.http import Answer
 from integration.hubspot.outcomes import classify, not_found
 from integration.lead.properties import RENAMED, STAGE_PROPERTY, PropertyTable
-from integration.records import Bundle, Cause, Micros, Outcome
 
 Sent = tuple[Bundle, Mapping[str, str]]
 

@@ -30,8 +30,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from integration.errors import LeadwireError, Problem, shorten
-from integration.records import Cause, FieldChange
+from integration.core.errors import LeadwireError, Problem, shorten
+from integration.core.values import Cause, FieldChange
 
 FieldType = Literal["text", "integer", "decimal", "boolean", "time", "date"]
 

@@ -41,7 +41,7 @@ from decimal import Context, Decimal
 from enum import Enum
 from typing import Any, Final, get_args
 
-from integration.records import FieldChange, Micros, Update, Wire, WriteRule
+from integration.core.values import FieldChange, Micros, Update, Wire, WriteRule
 
 EventClock = tuple[Micros, str]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from integration.core.values import Cause, Wire
 from integration.lead.catalogue import Catalogue, FieldType
-from integration.records import Cause, Wire
 
 _DAY_MILLIS = 24 * 3600 * 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

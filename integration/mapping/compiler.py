@@ -13,13 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from integration.mapping.conditions import compile_condition, path_at
-from integration.mapping.fetch import Fetch, compile_fetch
-from integration.mapping.mapping import Mapping, MappingTest, VerifySpec
-from integration.mapping.parts import EventKeys, FieldSetter, LeadKey, Part, Rule
-from integration.mapping.spots import Key, Spot
-from integration.mapping.translation import RulesFor
-from integration.mapping.values import (
+from integration.core.values import BodyField, Handshake, Wire
+from integration.files.positions import Key, Spot
+from integration.mapping.assignments import (
     EVENT_KEY,
     EVENT_TIME,
     FIELD,
@@ -30,7 +26,11 @@ from integration.mapping.values import (
     compile_value,
     settles_by_clearing,
 )
-from integration.records import BodyField, Handshake, Wire
+from integration.mapping.conditions import compile_condition, path_at
+from integration.mapping.fetch_spec import Fetch, compile_fetch
+from integration.mapping.parts import EventKeys, FieldSetter, LeadKey, Part, Rule
+from integration.mapping.source_mapping import MappingTest, SourceMapping, VerifySpec
+from integration.mapping.translation import RulesFor
 
 FieldProblem = Callable[[str], str | None]
 
@@ -76,7 +76,7 @@ class Source:
         return Part(spot.dotted, compile_value(node, spot, self.tables, use), spot.place)
 
 
-def compile_mapping(source: Source, version: str) -> Mapping | None:
+def compile_mapping(source: Source, version: str) -> SourceMapping | None:
     """The mapping; None if there are problems (they are in the root's list)."""
     data, root = source.data, source.root
     event, lead = _event(source), tuple(_lead(source))
@@ -86,7 +86,7 @@ def compile_mapping(source: Source, version: str) -> Mapping | None:
         return None
     verify = dict(data["verify"])
     secrets = tuple(verify.pop("secrets"))
-    return Mapping(
+    return SourceMapping(
         source=data["source"],
         title=data.get("title", data["source"]),
         file=root.shown_as,

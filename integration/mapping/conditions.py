@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from integration.errors import shorten
-from integration.mapping.conversions import describe, number_of
+from integration.core.errors import describe, shorten
+from integration.core.values import EventContext
+from integration.files.positions import Spot
+from integration.mapping.conversions import number_of
 from integration.mapping.paths import ExpressionError, Nothing, Path, PathSyntaxError, compile_path
-from integration.mapping.spots import Spot
-from integration.records import EventContext
 
 LONGEST_MATCHED_TEXT = 10_000
 _FALSE_RESULTS: tuple[object, ...] = (None, "", [], {})

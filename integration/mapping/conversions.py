@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Context, Decimal
 from typing import Any
 
-from integration.errors import LeadwireError, shorten
+from integration.core.errors import LeadwireError, describe
+from integration.core.values import EventContext, Micros, Wire
 from integration.mapping.currencies import EXPONENTS
-from integration.records import EventContext, Micros, Wire
 
 Convert = Callable[[Any, EventContext], Any]
 
@@ -53,21 +53,6 @@ class Moment:
 def wrong_type(wanted: str, value: object, hint: str = "") -> BadValueError:
     """The error for a value that is not what was wanted."""
     return BadValueError("wrong_type", f"expected {wanted}, found {describe(value)}{hint}", _TYPE_CURE)
-
-
-def describe(value: object) -> str:
-    """A value from a payload in words, shortened."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float | Decimal):
-        return _short_number(value)
-    if isinstance(value, str):
-        return shorten(value)
-    if value is None:
-        return "null"
-    if isinstance(value, dict):
-        return f"an object with the keys {shorten(', '.join(value))}" if value else "an empty object"
-    return f"a list of {len(value)}" if isinstance(value, list) else f"a {type(value).__name__}"
 
 
 def as_it_is(value: Any, _: EventContext) -> Any:
@@ -288,9 +273,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
         return False
     return True
-
-
-def _short_number(value: float | Decimal) -> str:
-    if isinstance(value, int) and not _SMALLEST_INTEGER <= value <= _LARGEST_INTEGER:
-        return "a number of more than 64 bit"
-    return shorten(value) if not isinstance(value, Decimal) else str(value)

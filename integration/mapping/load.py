@@ -5,11 +5,11 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from integration.errors import LeadwireError, Problem
-from integration.mapping import document, schema
+from integration.core.errors import LeadwireError, Problem
+from integration.files import document, wording
+from integration.files.positions import Spot
 from integration.mapping.compiler import FieldProblem, Source, compile_mapping
-from integration.mapping.mapping import Mapping
-from integration.mapping.spots import Spot
+from integration.mapping.source_mapping import SourceMapping
 
 
 class MappingError(LeadwireError):
@@ -20,7 +20,7 @@ class MappingError(LeadwireError):
         self.problems = problems
 
 
-def load_mapping(file: Path, shown_as: str, field_problem: FieldProblem) -> Mapping:
+def load_mapping(file: Path, shown_as: str, field_problem: FieldProblem) -> SourceMapping:
     """Read, check and compile a mapping file.
 
     `shown_as` is what messages call the file (`mappings/stripe/mapping.yaml`). `field_problem` gives None
@@ -36,7 +36,7 @@ def load_mapping(file: Path, shown_as: str, field_problem: FieldProblem) -> Mapp
     except document.UnreadableError as error:
         raise MappingError((error.problem,)) from error
     root = Spot(shown_as, parsed.line, problems)
-    broken = frozenset(schema.check(parsed.data, root))
+    broken = frozenset(wording.check(parsed.data, root))
     mapping = None
     if isinstance(parsed.data, dict):
         source = Source(parsed.data, root, broken, file.parent, field_problem)

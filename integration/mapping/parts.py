@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from integration.core.values import Wire, WriteRule
+from integration.mapping.assignments import Value
 from integration.mapping.conditions import Condition
 from integration.mapping.paths import Path
-from integration.mapping.values import Value
-from integration.records import Wire, WriteRule
 
 
 @dataclass(frozen=True, slots=True)

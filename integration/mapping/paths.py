@@ -18,10 +18,10 @@ from jmespath.exceptions import JMESPathError
 from jmespath.parser import Parser
 from jmespath.visitor import TreeInterpreter
 
-from integration.errors import LeadwireError, shorten
+from integration.core.errors import LeadwireError, shorten
+from integration.core.values import EventContext
+from integration.files.positions import did_you_mean
 from integration.mapping.functions import FUNCTION_TABLE, OPTIONS
-from integration.mapping.spots import did_you_mean
-from integration.records import EventContext
 
 Getter = Callable[[EventContext], Any]
 _WHOLE_BODY = "$"

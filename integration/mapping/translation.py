@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from integration.errors import shorten
-from integration.mapping.conversions import BadValueError, describe
-from integration.mapping.fetch import Fetch
+from integration.core.errors import describe, shorten
+from integration.core.values import Cause, EventContext, FieldChange, Identifier, Micros, Step, Translation
+from integration.mapping.conversions import BadValueError
+from integration.mapping.fetch_spec import Fetch
 from integration.mapping.parts import EventKeys, FieldSetter, LeadKey, Part, Rule
 from integration.mapping.paths import ExpressionError, Nothing
-from integration.records import Cause, EventContext, FieldChange, Identifier, Micros, Step, Translation
 
 LONGEST_TYPE = 200
 RulesFor = Callable[[str], Sequence[Rule]]

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from integration import metrics
 from integration.body import MalformedBody, decode
-from integration.clock import Clock
-from integration.errors import LeadwireError
-from integration.logs import log_action
+from integration.config.sources import BrokenSource, Source, Sources
+from integration.core import metrics
+from integration.core.clock import Clock
+from integration.core.errors import LeadwireError
+from integration.core.logs import log_action
+from integration.core.values import RawRequest, Verdict
 from integration.pipeline.handshakes import reply_to
-from integration.pipeline.sources import BrokenSource, Source, Sources
 from integration.pipeline.verification import Verifier
-from integration.records import RawRequest, Verdict
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
 from integration.store.inbox import Arrival, Receipt, prune_rejected, store_arrivals

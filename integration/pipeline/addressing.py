@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Identifier, Micros, Wire
 from integration.lead.merge import LeadState, from_json, pending, same, unread
-from integration.records import MICROS_PER_SECOND, Bundle, Cause, Identifier, Micros, Wire
 from integration.store.identifiers import Link
-from integration.store.leads import LeadRow
+from integration.store.lead_rows import LeadRow
 
 # What HubSpot said of a lead is asked again after a week: contacts are merged, and emails change hands.
 FOUND_FOR: Micros = 7 * 24 * 3600 * MICROS_PER_SECOND

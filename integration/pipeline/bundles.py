@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from integration.core.values import MICROS_PER_SECOND, Micros
 from integration.lead.merge import LeadState, pending, to_json
-from integration.records import MICROS_PER_SECOND, Micros
-from integration.store.leads import LIVE, REPLAYED, LeadRow
+from integration.store.lead_rows import LIVE, REPLAYED, LeadRow
 
 NOT_FOUND_CAUSES = frozenset({"unresolved", "ambiguous_lead", "lead_not_found"})
 

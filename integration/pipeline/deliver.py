@@ -18,11 +18,13 @@ from itertools import chain, islice
 
 from sqlalchemy import Connection
 
-from integration import metrics
-from integration.clock import Clock
-from integration.errors import LeadwireError, SettingError
+from integration.core import metrics
+from integration.core.clock import Clock
+from integration.core.errors import LeadwireError, SettingError
+from integration.core.logs import log_action
+from integration.core.settings import RateLimit
+from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Micros, Outcome
 from integration.hubspot import Destination
-from integration.logs import log_action
 from integration.pipeline.addressing import Reach, next_request
 from integration.pipeline.identity import take_found
 from integration.pipeline.settling import (
@@ -33,14 +35,12 @@ from integration.pipeline.settling import (
     pauses_all,
     settled_row,
 )
-from integration.records import MICROS_PER_SECOND, Bundle, Cause, Micros, Outcome
-from integration.settings import RateLimit
-from integration.store import attempts, budget, identifiers, leads
+from integration.store import attempts, budget, identifiers, lead_rows
 from integration.store.attempts import Attempt
 from integration.store.budget import Slot
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
-from integration.store.leads import LeadRow
+from integration.store.lead_rows import LeadRow
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +135,8 @@ class Deliverer:
         """
         with self._store.read() as connection:
             now = self._clock()
-            if not leads.anything_due(connection, now):
-                return Claim((), leads.next_due_at(connection))
+            if not lead_rows.anything_due(connection, now):
+                return Claim((), lead_rows.next_due_at(connection))
             pause = budget.current_pause(connection)
         if pause.until > now:
             return Claim((), pause.until)
@@ -167,10 +167,10 @@ class Deliverer:
         with self._store.write() as connection:
             now = self._clock()
             # Only what is in hand: a lead whose outcome could not be written down must not be kept for ever.
-            leads.renew_leases(
+            lead_rows.renew_leases(
                 connection, self._worker, self._held(), now + LEASE_SECONDS * MICROS_PER_SECOND
             )
-            recovered = leads.recover_expired(connection, now)
+            recovered = lead_rows.recover_expired(connection, now)
         if recovered:
             log_action(
                 log, "lead.recovered", "Took over leads of a worker that went silent", logging.WARNING,
@@ -183,7 +183,7 @@ class Deliverer:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._settle.close()
         with self._store.write() as connection:
-            leads.release(connection, self._worker, self._clock())
+            lead_rows.release(connection, self._worker, self._clock())
 
     # claim
 
@@ -194,14 +194,14 @@ class Deliverer:
             return Claim((), budget.next_free_at(connection))
         most = min(min(len(slots), limit) * self._destination.max_batch, max(LEADS_PER_CLAIM, limit))
         until = now + LEASE_SECONDS * MICROS_PER_SECOND
-        rows = leads.claim_due(connection, self._worker, now, until, most)
+        rows = lead_rows.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
         planned = [(row, next_request(row, links[row.id], self._reach, now)) for row in rows]
-        leads.save(connection, [self._without_request(row, plan, now) for row, plan in planned
+        lead_rows.save(connection, [self._without_request(row, plan, now) for row, plan in planned
                                 if not isinstance(plan, Bundle)], now)  # fmt: skip
         to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]
         jobs, left_over = self._jobs(connection, to_send, slots, limit)
-        leads.save(connection, left_over, now)
+        lead_rows.save(connection, left_over, now)
         free_at = self._free_after_crash(now)
         budget.occupy(connection, {slot: free_at[slot[0]] for job in jobs for slot in job.slots})
         return Claim(tuple(jobs), None)
@@ -360,14 +360,14 @@ class Deliverer:
         """The leads as they are after these attempts, without those whose lease ran out meanwhile."""
         now = self._clock()
         made = [attempt for item in done for attempt in item.attempts]
-        held = leads.still_leased(connection, self._worker, [attempt.bundle.lead_id for attempt in made])
+        held = lead_rows.still_leased(connection, self._worker, [attempt.bundle.lead_id for attempt in made])
         rows = {
             id: settled_row(held[id], attempt, now, self._jitter.random())
             for attempt in made
             if (id := attempt.bundle.lead_id) in held
         }
         rows |= self._not_where_hubspot_said(connection, made, rows, now)
-        leads.save(connection, list(rows.values()), now)
+        lead_rows.save(connection, list(rows.values()), now)
         attempts.add_attempts(connection, made)
         budget.occupy(connection, {slot: self._free_at(slot, now) for item in done for slot in item.slots})
         if made:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
-from integration import metrics
 from integration.body import MalformedBody, decode
-from integration.clock import Clock
-from integration.logs import log_action
-from integration.mapping import Fetch
-from integration.oauth import Token, TokenUnavailableError
-from integration.outgoing.bounded import (
+from integration.config.sources import Source, Sources
+from integration.core import metrics
+from integration.core.clock import Clock
+from integration.core.logs import log_action
+from integration.core.values import MICROS_PER_SECOND, Cause, FetchRequest, Micros
+from integration.http.bounded import (
     Answer,
     Bounds,
     RefusedAddressError,
@@ -31,11 +31,11 @@ from integration.outgoing.bounded import (
     UnreachableError,
     get,
 )
+from integration.http.oauth import Token, TokenUnavailableError
+from integration.mapping import Fetch
 from integration.pipeline.reading import EventReader
 from integration.pipeline.settling import retry_delay
-from integration.pipeline.sources import Source, Sources
-from integration.pipeline.tokens import SourceTokens, TokenOf
-from integration.records import MICROS_PER_SECOND, Cause, FetchRequest, Micros
+from integration.pipeline.shared_token import SourceTokens, TokenOf
 from integration.store import fetches
 from integration.store.engine import Store
 from integration.store.fetches import FetchJob

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from integration.body import MalformedBody, decode
-from integration.pipeline.sources import Source
-from integration.records import RawRequest
+from integration.config.sources import Source
+from integration.core.values import RawRequest
 from integration.verify.handshake import Reply, answer
 
 LARGEST_HANDSHAKE = 8192  # bytes: some are parsed before anything is verified

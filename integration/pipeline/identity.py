@@ -15,15 +15,15 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from integration.clock import new_id
-from integration.errors import LeadwireError, shorten
+from integration.core.clock import new_id
+from integration.core.errors import LeadwireError, shorten
+from integration.core.logs import log_action
+from integration.core.values import Cause, Identifier, Micros
 from integration.lead.merge import from_json, join, pending, to_json
-from integration.logs import log_action
-from integration.records import Cause, Identifier, Micros
-from integration.store import identifiers, leads
+from integration.store import identifiers, lead_rows
 from integration.store.engine import Store
 from integration.store.identifiers import SINGLE_KINDS, IdentifierKey, Link
-from integration.store.leads import LeadRow
+from integration.store.lead_rows import LeadRow
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,9 @@ def known_leads(connection: Connection, items: Iterable[Identified]) -> KnownLea
     wanted = {(known.kind, known.value) for item in items for known in item.identifiers}
     by_identifier = identifiers.find_by_identifiers(connection, wanted)
     ids = set(by_identifier.values())
-    return KnownLeads(by_identifier, identifiers.single_of(connection, ids), leads.leased(connection, ids))
+    return KnownLeads(
+        by_identifier, identifiers.single_of(connection, ids), lead_rows.leased(connection, ids)
+    )
 
 
 def assign_leads(items: Iterable[Identified], known: KnownLeads, now: Micros) -> Assignment:
@@ -136,7 +138,7 @@ def resolve(
     known = known_leads(connection, items)
     there = set(known.by_identifier.values())
     assigned = assign_leads(items, known, now)
-    leads.create(connection, sorted(set(assigned.lead_ids.values()) - there), now)
+    lead_rows.create(connection, sorted(set(assigned.lead_ids.values()) - there), now)
     make_one(connection, assigned.survivors, now)
     if not identifiers.link(connection, assigned.fresh, found_at):
         raise LinkedMeanwhileError
@@ -181,7 +183,7 @@ def make_one(connection: Connection, survivors: Mapping[str, str], now: Micros) 
     """
     if not survivors:
         return
-    rows = leads.lock(connection, {*survivors, *survivors.values()})
+    rows = lead_rows.lock(connection, {*survivors, *survivors.values()})
     if any(id not in rows for pair in survivors.items() for id in pair):
         raise LinkedMeanwhileError
     if any(rows[id].state == "leased" for id in survivors):
@@ -189,9 +191,9 @@ def make_one(connection: Connection, survivors: Mapping[str, str], now: Micros) 
     for gone, survivor in sorted(survivors.items()):
         rows[survivor] = joined(rows[survivor], rows[gone], now)
         log_action(log, "lead.merged", "Two leads turned out to be one", lead=survivor, gone=gone)
-    if not leads.absorb(connection, survivors):
+    if not lead_rows.absorb(connection, survivors):
         raise LinkedMeanwhileError
-    leads.save(connection, [rows[id] for id in sorted(set(survivors.values()))], now)
+    lead_rows.save(connection, [rows[id] for id in sorted(set(survivors.values()))], now)
 
 
 def joined(survivor: LeadRow, gone: LeadRow, now: Micros) -> LeadRow:

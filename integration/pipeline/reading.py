@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from integration.body import MalformedBody, decode
+from integration.config.sources import Source
+from integration.core.values import EventContext, RawRequest
 from integration.mapping import RequestContext
-from integration.pipeline.sources import Source
-from integration.records import EventContext, RawRequest
 from integration.store.inbox import ClaimedEvent
 
 

@@ -19,10 +19,12 @@ from jmespath.exceptions import JMESPathError
 from sqlalchemy import Connection
 
 from integration.body import MalformedBody, decode
-from integration.clock import Clock
-from integration.errors import LeadwireError
+from integration.config.sources import Source, Sources
+from integration.core.clock import Clock
+from integration.core.errors import LeadwireError
+from integration.core.logs import log_action
+from integration.core.values import Micros, RawRequest, Update
 from integration.lead.merge import FieldState, LeadState, from_json, pending, same
-from integration.logs import log_action
 from integration.pipeline.handshakes import reply_to
 from integration.pipeline.identity import (
     Identified,
@@ -34,8 +36,7 @@ from integration.pipeline.identity import (
     retrying_links,
 )
 from integration.pipeline.reading import EventReader
-from integration.pipeline.refold import refold_once, refolded
-from integration.pipeline.sources import Source, Sources
+from integration.pipeline.rebuild import refold_once, refolded
 from integration.pipeline.translate import (
     Translated,
     awaited,
@@ -47,12 +48,11 @@ from integration.pipeline.translate import (
     translate_events,
 )
 from integration.pipeline.verification import Verifier
-from integration.records import Micros, RawRequest, Update
-from integration.store import fetches, history, identifiers, inbox, leads, updates
+from integration.store import fetches, history, identifiers, inbox, lead_rows, updates
 from integration.store.engine import Store
 from integration.store.history import Selection, SettledEvent
 from integration.store.identifiers import SINGLE_KINDS, IdentifierKey
-from integration.store.leads import LeadRow
+from integration.store.lead_rows import LeadRow
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -285,7 +285,7 @@ class Replay:
             chunk = drafts[start : start + LEADS_AT_ONCE]
             ids = [id for lead in chunk for id in lead.members]
             with self._store.read() as connection:
-                rows = leads.find(connection, ids)
+                rows = lead_rows.find(connection, ids)
                 stored = updates.of_leads(connection, ids)
                 known = identifiers.identifiers_of(connection, ids)
             for lead in chunk:
@@ -370,7 +370,7 @@ def _replace_in(
     updates.remove(connection, [change.new.event.id for change in changes if change.after is None])
     updates.put(connection, [change.after for change in changes if change.after is not None])
     touched = {asked[0] for change in changes for asked in (change.before, change.after) if asked}
-    marked = leads.mark_for_refold(connection, touched)
+    marked = lead_rows.mark_for_refold(connection, touched)
     settled = [settled_event(change.new, change.after and change.after[0]) for change in changes]
     inbox.settle_events(connection, settled, now)
     fetches.enqueue(connection, awaited([change.new for change in changes]), now)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from integration.core.values import MICROS_PER_SECOND, Cause, Micros, Outcome
 from integration.lead.merge import confirm, from_json, learn, pending, to_json, unread
 from integration.pipeline.addressing import refusal, sendable, with_refusals
-from integration.records import MICROS_PER_SECOND, Cause, Micros, Outcome
 from integration.store.attempts import Attempt
 from integration.store.budget import Pause
-from integration.store.leads import LeadRow
+from integration.store.lead_rows import LeadRow
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 3600.0

@@ -8,11 +8,20 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from integration import metrics
 from integration.body import MalformedBody, decode
-from integration.clock import Clock
+from integration.config.sources import Configuration, Source, Sources
+from integration.core import metrics
+from integration.core.clock import Clock
+from integration.core.logs import log_action
+from integration.core.values import (
+    MICROS_PER_SECOND,
+    Cause,
+    EventContext,
+    Micros,
+    Translation,
+    Update,
+)
 from integration.lead.merge import from_json, merge
-from integration.logs import log_action
 from integration.pipeline.bundles import BundleTiming, changed, relinked
 from integration.pipeline.identity import (
     Assignment,
@@ -22,16 +31,7 @@ from integration.pipeline.identity import (
     retrying_links,
 )
 from integration.pipeline.reading import EventReader
-from integration.pipeline.sources import Configuration, Source, Sources
-from integration.records import (
-    MICROS_PER_SECOND,
-    Cause,
-    EventContext,
-    Micros,
-    Translation,
-    Update,
-)
-from integration.store import fetches, inbox, leads, updates
+from integration.store import fetches, inbox, lead_rows, updates
 from integration.store.engine import Store
 from integration.store.inbox import ClaimedEvent, Fetched, SettledEvent
 from integration.store.wakeup import announce
@@ -238,7 +238,7 @@ def _merge_into_leads(connection: Connection, resolved: Resolved, timing: Bundle
             by_lead.setdefault(resolved.lead_ids[item.event.id], []).append(item)
     if not by_lead:
         return
-    rows = leads.lock(connection, by_lead.keys())
+    rows = lead_rows.lock(connection, by_lead.keys())
     if len(rows) < len(by_lead):
         raise LinkedMeanwhileError  # one of them was made part of another just now
     updates.put(connection, [(id, item.update) for id, group in by_lead.items() for item in group])
@@ -248,7 +248,7 @@ def _merge_into_leads(connection: Connection, resolved: Resolved, timing: Bundle
         row = relinked(row, now) if id in resolved.relinked else row
         state = merge(from_json(row.document), [item.update for item in group])
         merged.append(changed(row, state, timing, now))
-    leads.save(connection, merged, now)
+    lead_rows.save(connection, merged, now)
 
 
 def settled_event(item: Translated, lead_id: str | None) -> SettledEvent:

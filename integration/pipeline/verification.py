@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from integration.errors import LeadwireError
-from integration.logs import log_action
-from integration.outgoing.bounded import Answer, Bounds, RefusedAddressError, TooLargeError, UnreachableError
-from integration.outgoing.bounded import get as bounded_get
-from integration.pipeline.sources import Source
-from integration.records import Micros, RawRequest, Verdict
+from integration.config.sources import Source
+from integration.core.errors import LeadwireError
+from integration.core.logs import log_action
+from integration.core.values import Micros, RawRequest, Verdict
+from integration.http.bounded import Answer, Bounds, RefusedAddressError, TooLargeError, UnreachableError
+from integration.http.bounded import get as bounded_get
 from integration.verify.scheme import NotVerifiedError
 
 KEPT_SECONDS = 24 * 3600

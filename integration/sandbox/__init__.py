@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integration.sandbox.app import create_sandbox
+from integration.sandbox.control import create_sandbox
 from integration.sandbox.server import SandboxError, SandboxServer, run_sandbox
 
 __all__ = ["SandboxError", "SandboxServer", "create_sandbox", "run_sandbox"]

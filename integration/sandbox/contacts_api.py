@@ -14,7 +14,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from integration.sandbox.contacts import (
+from integration.sandbox.contact_store import (
     BadProperty,
     ConflictError,
     Contact,

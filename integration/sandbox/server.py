@@ -18,11 +18,11 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.socket import socket as gevent_socket
 
-from integration.clock import Clock, now
-from integration.errors import LeadwireError
-from integration.sandbox.app import SOCKET_KEY, create_sandbox
-from integration.sandbox.contacts import Property
-from integration.settings import RateLimit
+from integration.core.clock import Clock, now
+from integration.core.errors import LeadwireError
+from integration.core.settings import RateLimit
+from integration.sandbox.contact_store import Property
+from integration.sandbox.control import SOCKET_KEY, create_sandbox
 
 _BACKLOG = 512
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert
 
-from integration.clock import new_id
-from integration.records import Bundle, Micros, Outcome
+from integration.core.clock import new_id
+from integration.core.values import Bundle, Micros, Outcome
 from integration.store.tables import attempts
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy import Connection, func, select
 
-from integration.records import Micros
+from integration.core.values import Micros
 from integration.store.engine import Store
 from integration.store.tables import events, fetches, leads
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from integration.records import Micros
+from integration.core.values import Micros
 from integration.store.tables import accounts, budget_slots
 
 ACCOUNT = "hubspot"

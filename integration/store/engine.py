@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
-from integration.errors import SettingError, StoreUnavailableError
+from integration.core.errors import SettingError, StoreUnavailableError
 
 SQLITE_BUSY_SECONDS = 10
 PAGE_CACHE_KIB = 8 * 1024

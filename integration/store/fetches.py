@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, delete, func, select, update
 
-from integration.records import Cause, Micros, RawRequest
+from integration.core.values import Cause, Micros, RawRequest
 from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, Fetched, claimed_event
 from integration.store.leases import lease
-from integration.store.lists import one_of
+from integration.store.many import one_of
 from integration.store.tables import events, fetches, requests
 
 _WAITING = fetches.c.due_at.is_not(None)

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from integration.errors import LeadwireError, StoreUnavailableError
+from integration.core.errors import LeadwireError, StoreUnavailableError
 from integration.store.engine import Store
 
 Item = TypeVar("Item")

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, or_, select, update
 
-from integration.clock import first_id_at
-from integration.records import Micros, RawRequest, Update
+from integration.core.clock import first_id_at
+from integration.core.values import Micros, RawRequest, Update
 from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, claimed_event, raw_request
-from integration.store.lists import one_of
+from integration.store.many import one_of
 from integration.store.tables import attempts, events, fetches, leads, requests, updates
 from integration.store.updates import update_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from integration.records import Micros
-from integration.store.lists import one_of, pair_of
+from integration.core.values import Micros
+from integration.store.many import one_of, pair_of
 from integration.store.tables import identifiers
 
 IdentifierKey = tuple[str, str]

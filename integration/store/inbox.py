@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, LargeBinary, Row, and_, bindparam, delete, select, update
 
-from integration.clock import new_id
-from integration.records import Cause, IncomingEvent, Micros, RawRequest
+from integration.core.clock import new_id
+from integration.core.values import Cause, IncomingEvent, Micros, RawRequest
 from integration.store.leases import lease
-from integration.store.lists import one_of, pair_of
+from integration.store.many import one_of, pair_of
 from integration.store.tables import events, fetches, requests
 
 REJECTED_BODY_BYTES = 64 * 1024

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, select, update
 
-from integration.records import Micros
+from integration.core.values import Micros
 
 
 def lease(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import inspect, text
 
-from integration.errors import LeadwireError
+from integration.core.errors import LeadwireError
 from integration.store.engine import Store
 
 MIGRATIONS = Path(__file__).with_name("migrations")

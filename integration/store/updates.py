@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from integration.records import FieldChange, Update
-from integration.store.lists import one_of
+from integration.core.values import FieldChange, Update
+from integration.store.many import one_of
 from integration.store.tables import updates
 
 

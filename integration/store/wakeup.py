@@ -12,7 +12,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from integration.errors import StoreUnavailableError
+from integration.core.errors import StoreUnavailableError
 from integration.store.engine import Store
 
 CHANNEL = "leadwire"

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from integration.errors import shorten
+from integration.core.errors import shorten
 from integration.verify import (
     adyen,
     basic,

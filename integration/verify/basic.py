@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from integration.records import Micros, RawRequest, Secret, Verdict
+from integration.core.values import Micros, RawRequest, Secret, Verdict
 from integration.verify.scheme import (
     NotVerifiedError,
     Scheme,

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from integration.records import Micros, RawRequest, Secret, Verdict
+from integration.core.values import Micros, RawRequest, Secret, Verdict
 from integration.verify.form import form_fields
 from integration.verify.scheme import (
     NotVerifiedError,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from integration.records import Secret
+from integration.core.values import Secret
 from integration.verify.scheme import base64_bytes
 
 PREFIX = "whpk_"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from integration.records import Handshake, RawRequest, Secret
+from integration.core.values import Handshake, RawRequest, Secret
 from integration.verify.braintree import challenge_answer
 from integration.verify.query import read_parameter
 from integration.verify.scheme import text_key

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificate
 
-from integration.records import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
+from integration.core.values import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
 from integration.verify.scheme import (
     NotVerifiedError,
     Scheme,

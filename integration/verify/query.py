@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import unquote_plus
 
-from integration.records import RawRequest
+from integration.core.values import RawRequest
 
 
 def read_parameter(query: str, name: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from integration.records import RawRequest
+from integration.core.values import RawRequest
 from integration.verify.query import replace_values
 from integration.verify.scheme import HEADER_LIMIT, Scheme, header_bytes
 from integration.verify.shared_secret import digest

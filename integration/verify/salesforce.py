@@ -17,7 +17,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from integration.records import Micros, RawRequest, Secret, Verdict
+from integration.core.values import Micros, RawRequest, Secret, Verdict
 from integration.verify import token
 from integration.verify.scheme import (
     NotVerifiedError,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from integration.errors import LeadwireError
-from integration.records import Micros, RawRequest, Secret, Verdict
+from integration.core.errors import LeadwireError
+from integration.core.values import Micros, RawRequest, Secret, Verdict
 
 HEADER_LIMIT = 2048  # characters of one header that a scheme reads; dozens of signatures fit
 

@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from integration.records import RawRequest, Secret, Verdict
+from integration.core.values import RawRequest, Secret, Verdict
 from integration.verify.scheme import NotVerifiedError, names_of, usable_keys
 
 HIDDEN = "redacted"

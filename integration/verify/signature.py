@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from integration.records import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
+from integration.core.values import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
 from integration.verify import ed25519
 from integration.verify.form import form_fields
 from integration.verify.options import DEFAULT_TOLERANCE, OPTIONS, check_consistency

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from integration.records import Micros, RawRequest, Secret, Verdict
+from integration.core.values import Micros, RawRequest, Secret, Verdict
 from integration.verify import signature
 from integration.verify.ed25519 import is_public_key
 from integration.verify.options import TOLERANCE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from integration.records import MICROS_PER_SECOND, Micros
+from integration.core.values import MICROS_PER_SECOND, Micros
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGITS = re.compile(r"[0-9]{1,15}")

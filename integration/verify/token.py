@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from integration.records import Micros, RawRequest, Secret, Verdict
+from integration.core.values import Micros, RawRequest, Secret, Verdict
 from integration.verify.query import drop_parameter, read_parameter, replace_values
 from integration.verify.scheme import (
     NotVerifiedError,

@@ -7,11 +7,11 @@ import atexit
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from integration.clock import Clock, now
+from integration.config.sources import Sources
+from integration.core.clock import Clock, now
+from integration.core.settings import Settings
 from integration.pipeline.accept import Intake
-from integration.pipeline.sources import Sources
 from integration.pipeline.verification import Certificates, Verifier
-from integration.settings import Settings
 from integration.store.engine import Store
 from integration.web import problems
 from integration.web.health import health_blueprint

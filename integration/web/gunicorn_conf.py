@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from typing import Any
 
-from integration.logs import configure_logs
-from integration.process import spare_the_collector
-from integration.settings import Settings
+from integration.core.logs import configure_logs
+from integration.core.memory import spare_the_collector
+from integration.core.settings import Settings
 
 _settings = Settings.read()
 _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"

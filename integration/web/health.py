@@ -8,9 +8,9 @@ import os
 
 from flask import Blueprint, Response, request
 
-from integration import metrics
-from integration.errors import LeadwireError
-from integration.pipeline.sources import Sources
+from integration.config.sources import Sources
+from integration.core import metrics
+from integration.core.errors import LeadwireError
 from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
 from integration.store.schema import require_current

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from integration.errors import StoreUnavailableError
+from integration.core.errors import StoreUnavailableError
 from integration.pipeline.accept import RefusedError
 
 RETRY_AFTER_SECONDS = "10"

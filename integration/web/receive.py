@@ -11,13 +11,13 @@ from typing import Any, BinaryIO
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from integration import metrics
-from integration.clock import Clock
-from integration.errors import StoreUnavailableError
-from integration.logs import log_action
+from integration.config.sources import Source
+from integration.core import metrics
+from integration.core.clock import Clock
+from integration.core.errors import StoreUnavailableError
+from integration.core.logs import log_action
+from integration.core.values import RawRequest, Verdict
 from integration.pipeline.accept import Accepted, Intake, RefusedError
-from integration.pipeline.sources import Source
-from integration.records import RawRequest, Verdict
 from integration.verify.handshake import Reply
 
 log = logging.getLogger(__name__)

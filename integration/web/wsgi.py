@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integration.settings import Settings
+from integration.core.settings import Settings
 from integration.web.app import create_app
 
 app = create_app(Settings.read())

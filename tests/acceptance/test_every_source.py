@@ -14,18 +14,18 @@ import pytest
 import requests
 from sqlalchemy import delete
 
+from integration.authoring.rehearse import rehearse
 from integration.cli.payloads import answer_from_file, request_from_file
-from integration.clock import now
+from integration.config.sources import Configuration, Source, load_configuration
+from integration.core.clock import now
+from integration.core.values import RawRequest, Secret, Wire
 from integration.lead.merge import before as lead_before
 from integration.lead.merge import same, to_json
 from integration.mapping import MappingTest
-from integration.pipeline.rehearse import rehearse
-from integration.pipeline.sources import Configuration, Source, load_configuration
-from integration.records import RawRequest, Secret, Wire
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 from integration.store.identifiers import link
-from integration.store.leads import create, lock, save
+from integration.store.lead_rows import create, lock, save
 from integration.store.tables import metadata
 from tests import paypal
 from tests.acceptance.deployment import Deployment

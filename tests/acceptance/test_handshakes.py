@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from integration.core.values import MICROS_PER_SECOND, RawRequest
 from integration.pipeline.handshakes import LARGEST_HANDSHAKE
-from integration.records import MICROS_PER_SECOND, RawRequest
 from integration.verify.handshake import LONGEST_VALUE
 from tests.acceptance.served import MADE, Served, made, served, shipped
 from tests.vectors import FOLDER as VECTORS

@@ -16,11 +16,11 @@ import pytest
 import requests
 from sqlalchemy import select
 
-from integration.clock import now
-from integration.outgoing.bounded import Answer, Bounds
+from integration.core.clock import now
+from integration.core.settings import MIB
+from integration.http.bounded import Answer, Bounds
 from integration.pipeline.replay import Counts, Replay
 from integration.pipeline.verification import Certificates, Verifier
-from integration.settings import MIB
 from integration.store import tables
 from integration.store.history import Selection
 from tests.acceptance.served import MADE, MAPPINGS, Served, made, served, shipped

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from integration.core.values import Bundle, Identifier, Outcome, Wire
 from integration.hubspot import Destination
-from integration.records import Bundle, Identifier, Outcome, Wire
 
 TOKEN = "secret/token+with=signs"
 TOKEN_FORMS = (TOKEN, "secret%2Ftoken%2Bwith%3Dsigns", "secret%2ftoken%2bwith%3dsigns")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from integration.records import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
+from integration.core.values import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
 from integration.verify import SCHEMES, Scheme, build, redact
 
 NOW: Micros = 1_795_449_600 * MICROS_PER_SECOND  # 2026-11-23T16:00:00Z

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from integration.pipeline.alerts import Alerts
-from integration.pipeline.retry import Letters, retry_dead
-from integration.records import Cause, Outcome
-from integration.store import alerts as stored
+from integration.core.values import Cause, Outcome
+from integration.operate.alerts import Alerts
+from integration.operate.dead_letters import Letters, retry_dead
+from integration.store import alert_rows as stored
 from integration.store.engine import Store
 from tests.engine import SECOND, Engine
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integration.records import MICROS_PER_SECOND
+from integration.core.values import MICROS_PER_SECOND
 from integration.store import budget
 from integration.store.budget import Pause, Slot
 from integration.store.engine import Store

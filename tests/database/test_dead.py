@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, event, text
 
-from integration.pipeline import retry
-from integration.pipeline.retry import Letters, Retried, count_dead, retry_dead
-from integration.records import Cause, Outcome
-from integration.store import dead
-from integration.store.dead import DeadGroup, dead_groups
-from integration.store.lead_listings import find_lead_id, list_dead_leads, list_leads
-from integration.store.listings import list_dead_events, list_events
-from integration.store.status import read_status
+from integration.core.values import Cause, Outcome
+from integration.operate import dead_letters
+from integration.operate.dead_letters import Letters, Retried, count_dead, retry_dead
+from integration.store import dead_rows
+from integration.store.dead_rows import DeadGroup, dead_groups
+from integration.store.views.event_views import list_dead_events, list_events
+from integration.store.views.lead_views import find_lead_id, list_dead_leads, list_leads
+from integration.store.views.status_view import read_status
 from tests.engine import DAY, SECOND, START, Engine
 
 REFUSED = Cause("refused_by_hubspot", "HubSpot answered 400: no such city", "correct the mapping, then retry")
@@ -115,7 +115,7 @@ class TestRetry:
     def test_many_go_in_small_steps_and_each_once(
         self, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(retry, "BATCH", 2)
+        monkeypatch.setattr(dead_letters, "BATCH", 2)
         for number in range(5):
             dead_event(engine, str(number))
         told: list[Retried] = []
@@ -166,8 +166,8 @@ Query = Callable[[Connection], object]
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        pytest.param(dead._event_groups, "events_dead", id="groups of events"),
-        pytest.param(dead._lead_groups, "leads_dead", id="groups of leads"),
+        pytest.param(dead_rows._event_groups, "events_dead", id="groups of events"),
+        pytest.param(dead_rows._lead_groups, "leads_dead", id="groups of leads"),
         pytest.param(
             lambda c: list_dead_events(c, cause="x", limit=9, before="z"),
             "events_dead",
@@ -177,10 +177,12 @@ Query = Callable[[Connection], object]
             lambda c: list_dead_leads(c, cause="x", limit=9, before="z"), "leads_dead", id="leads of a cause"
         ),
         pytest.param(
-            lambda c: dead.retry_events(c, "x", "0", 9, source=None), "events_dead", id="retry of events"
+            lambda c: dead_rows.retry_events(c, "x", "0", 9, source=None), "events_dead", id="retry of events"
         ),
         pytest.param(
-            lambda c: dead.retry_leads(c, "x", "0", 9, 1, lead_id=None), "leads_dead", id="retry of leads"
+            lambda c: dead_rows.retry_leads(c, "x", "0", 9, 1, lead_id=None),
+            "leads_dead",
+            id="retry of leads",
         ),
     ],
 )

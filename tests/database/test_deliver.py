@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from integration.clock import new_id
-from integration.errors import SettingError, StoreUnavailableError
+from integration.core.clock import new_id
+from integration.core.errors import SettingError, StoreUnavailableError
+from integration.core.settings import RateLimit
+from integration.core.values import Bundle, Cause, FieldChange, Outcome, Update
 from integration.lead.merge import merge, to_json
 from integration.pipeline.deliver import LONGEST_REQUEST_SECONDS, Deliverer
-from integration.records import Bundle, Cause, FieldChange, Outcome, Update
-from integration.settings import RateLimit
-from integration.store import identifiers, leads
+from integration.store import identifiers, lead_rows
 from integration.store.engine import Store
 
 START = 1_800_000_000_000_000
@@ -92,14 +92,14 @@ def make(store: Store, hubspot: FakeHubSpot, clock: Clock) -> Iterator[Make]:
 def add_due(store: Store, count: int) -> list[str]:
     ids = [new_id(START) for _ in range(count)]
     with store.write() as connection:
-        leads.create(connection, ids, START)
+        lead_rows.create(connection, ids, START)
         identifiers.link(connection, {("guid", f"guid-{number}"): id for number, id in enumerate(ids)})
-        rows = leads.lock(connection, ids)
-        leads.save(connection, [due(rows[id], number) for number, id in enumerate(ids)], START)
+        rows = lead_rows.lock(connection, ids)
+        lead_rows.save(connection, [due(rows[id], number) for number, id in enumerate(ids)], START)
     return ids
 
 
-def due(row: leads.LeadRow, number: int) -> leads.LeadRow:
+def due(row: lead_rows.LeadRow, number: int) -> lead_rows.LeadRow:
     change = FieldChange("city", f"city {number}", "latest", "mappings/shop/mapping.yaml:9", "the city")
     state = merge({}, [Update(f"e{number}-0", (START, f"shop/{number}"), (change,))])
     return replace(row, state="due", due_at=START, waiting_since=START, document=to_json(state))
@@ -159,8 +159,8 @@ def test_a_lead_that_is_claimed_again_while_its_split_call_goes_on_stays_held(
     assert halves_begun.wait(10)
 
     with store.write() as connection:
-        row = leads.lock(connection, [first])[first]
-        leads.save(connection, [due(row, 7)], START)
+        row = lead_rows.lock(connection, [first])[first]
+        lead_rows.save(connection, [due(row, 7)], START)
     (again,) = deliverer.claim(4).jobs
     assert [row.id for row in again.rows] == [first]
     may_end.set()
@@ -291,8 +291,8 @@ def add_due_if_empty(store: Store) -> None:
     change = FieldChange("phone", "123", "if_empty", "mappings/shop/mapping.yaml:10", "the phone")
     state = merge({}, [Update("e9-0", (START, "shop/9"), (change,))])
     with store.write() as connection:
-        row = leads.lock(connection, [lead_id])[lead_id]
-        leads.save(connection, [replace(row, document=to_json(state))], START)
+        row = lead_rows.lock(connection, [lead_id])[lead_id]
+        lead_rows.save(connection, [replace(row, document=to_json(state))], START)
 
 
 @pytest.mark.parametrize(

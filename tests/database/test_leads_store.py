@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from integration.store import identifiers, leads
+from integration.store import identifiers, lead_rows
 from integration.store.engine import Store
-from integration.store.leads import LeadRow
+from integration.store.lead_rows import LeadRow
 
 NOW = 1_000_000_000
 
@@ -14,9 +14,9 @@ NOW = 1_000_000_000
 def add_due(store: Store, *due_at: int) -> list[str]:
     ids = [f"lead-{number}" for number in range(len(due_at))]
     with store.write() as connection:
-        leads.create(connection, ids, NOW)
-        rows = leads.lock(connection, ids)
-        leads.save(
+        lead_rows.create(connection, ids, NOW)
+        rows = lead_rows.lock(connection, ids)
+        lead_rows.save(
             connection,
             [
                 replace(rows[id], state="due", due_at=at, waiting_since=at)
@@ -29,17 +29,17 @@ def add_due(store: Store, *due_at: int) -> list[str]:
 
 def claim(store: Store, worker: str, now: int = NOW, limit: int = 10, lease: int = 100) -> list[str]:
     with store.write() as connection:
-        return sorted(row.id for row in leads.claim_due(connection, worker, now, now + lease, limit))
+        return sorted(row.id for row in lead_rows.claim_due(connection, worker, now, now + lease, limit))
 
 
 def held_by(store: Store, worker: str, ids: list[str]) -> set[str]:
     with store.write() as connection:
-        return set(leads.still_leased(connection, worker, ids))
+        return set(lead_rows.still_leased(connection, worker, ids))
 
 
 def test_identifiers_find_their_lead(store: Store) -> None:
     with store.write() as connection:
-        leads.create(connection, ["a"], NOW)
+        lead_rows.create(connection, ["a"], NOW)
         assert identifiers.link(connection, {("guid", "g1"): "a", ("email", "ann@example.com"): "a"})
 
         found = identifiers.find_by_identifiers(
@@ -77,10 +77,10 @@ def test_the_leads_of_a_silent_worker_are_due_again(store: Store) -> None:
     claim(store, "one", lease=100)
 
     with store.write() as connection:
-        assert leads.recover_expired(connection, NOW + 100) == 0
-        leads.renew_leases(connection, "one", ids, NOW + 200)
-        assert leads.recover_expired(connection, NOW + 200) == 0
-        assert leads.recover_expired(connection, NOW + 201) == 1
+        assert lead_rows.recover_expired(connection, NOW + 100) == 0
+        lead_rows.renew_leases(connection, "one", ids, NOW + 200)
+        assert lead_rows.recover_expired(connection, NOW + 200) == 0
+        assert lead_rows.recover_expired(connection, NOW + 201) == 1
 
     assert claim(store, "two", now=NOW + 201) == ids
     assert held_by(store, "one", ids) == set()
@@ -92,7 +92,7 @@ def test_a_worker_that_stops_gives_back_what_it_holds(store: Store) -> None:
     claim(store, "one")
 
     with store.write() as connection:
-        leads.release(connection, "one", NOW + 1)
+        lead_rows.release(connection, "one", NOW + 1)
 
     assert claim(store, "two", now=NOW + 1) == ids
 
@@ -101,15 +101,15 @@ def test_it_says_when_the_next_lead_is_due(store: Store) -> None:
     add_due(store, NOW + 7, NOW + 3)
 
     with store.read() as connection:
-        assert leads.next_due_at(connection) == NOW + 3
-        assert leads.anything_due(connection, NOW + 2) is False
-        assert leads.anything_due(connection, NOW + 3) is True
+        assert lead_rows.next_due_at(connection) == NOW + 3
+        assert lead_rows.anything_due(connection, NOW + 2) is False
+        assert lead_rows.anything_due(connection, NOW + 3) is True
 
 
 def test_a_saved_lead_comes_back_as_it_was(store: Store) -> None:
     (id,) = add_due(store, NOW)
     row = LeadRow(id, "due", '{"city": 1}', NOW + 1, NOW, 3, NOW - 9, None)
     with store.write() as connection:
-        leads.lock(connection, [id])
-        leads.save(connection, [row], NOW)
-        assert leads.lock(connection, [id]) == {id: row}
+        lead_rows.lock(connection, [id])
+        lead_rows.save(connection, [row], NOW)
+        assert lead_rows.lock(connection, [id]) == {id: row}

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from integration.clock import first_id_at
-from integration.records import Bundle, Cause, FieldChange, IncomingEvent, Outcome, RawRequest, Update
-from integration.store import identifiers, inbox, leads, updates
+from integration.core.clock import first_id_at
+from integration.core.values import Bundle, Cause, FieldChange, IncomingEvent, Outcome, RawRequest, Update
+from integration.store import identifiers, inbox, lead_rows, updates
 from integration.store.attempts import Attempt, add_attempts
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, SettledEvent
-from integration.store.listings import (
+from integration.store.upgrade import upgrade
+from integration.store.views.event_views import (
     EventState,
     events_of_request,
     find_event,
@@ -22,7 +23,6 @@ from integration.store.listings import (
     list_events,
     list_rejected,
 )
-from integration.store.upgrade import upgrade
 
 START = 1_764_000_000_000_000
 SECOND = 1_000_000
@@ -148,7 +148,7 @@ def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(
     change = FieldChange("plan", "Pro", "latest", "mappings/stripe/mapping.yaml:9", "the plan")
     settle(store, event_id, "translated", lead_id)
     with store.write() as connection:
-        leads.create(connection, [lead_id], START)
+        lead_rows.create(connection, [lead_id], START)
         identifiers.link(connection, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id})
         updates.put(connection, [(lead_id, Update(event_id, (START, "stripe/evt"), (change,), "v1"))])
         carried = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Pro"}, [event_id])

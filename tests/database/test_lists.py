@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Select, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
-from integration.errors import StoreUnavailableError
+from integration.core.errors import StoreUnavailableError
 from integration.store.engine import Store
-from integration.store.lists import one_of, pair_of
+from integration.store.many import one_of, pair_of
 from integration.store.tables import identifiers
 
 ODD = ["", "it's", 'a "quote"', "back\\slash", "%s", ":x", "Zoë 日本 😀", "[1, 2]", "null", "{}", "\n"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from integration.errors import LeadwireError
+from integration.core.errors import LeadwireError
+from integration.core.values import Cause, Outcome
 from integration.lead.merge import pending
 from integration.pipeline.replay import Counts, compile_where
-from integration.records import Cause, Outcome
 from integration.store.history import Selection
-from integration.store.leads import LIVE, REPLAYED, claim_due
-from integration.store.listings import find_event, list_events
+from integration.store.lead_rows import LIVE, REPLAYED, claim_due
+from integration.store.views.event_views import find_event, list_events
 from tests.engine import DAY, MAPPING, SECOND, START, Engine
 
 ANN = {"guid": "ann"}

@@ -6,12 +6,12 @@ import re
 
 from sqlalchemy import event, text
 
-from integration.clock import new_id
-from integration.records import Cause, IncomingEvent, RawRequest
+from integration.core.clock import new_id
+from integration.core.values import Cause, IncomingEvent, RawRequest
 from integration.store import inbox
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, SettledEvent
-from integration.store.source_activity import SourceActivity, source_activities
+from integration.store.views.source_views import SourceActivity, source_activities
 
 NOW = 1_764_000_000_000_000
 HOUR = 3600 * 1_000_000

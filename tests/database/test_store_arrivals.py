@@ -9,7 +9,7 @@ from multiprocessing.synchronize import Barrier
 import pytest
 from sqlalchemy import func, select
 
-from integration.records import IncomingEvent, RawRequest
+from integration.core.values import IncomingEvent, RawRequest
 from integration.store.engine import Store
 from integration.store.inbox import REJECTED_BODY_BYTES, Arrival, Receipt, store_arrivals
 from integration.store.tables import events, requests

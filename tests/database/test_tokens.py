@@ -9,14 +9,14 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from integration.errors import StoreUnavailableError
-from integration.hubspot.http import Http
-from integration.hubspot.oauth import refresh
-from integration.oauth import Credentials, Grant, TokenUnavailableError
-from integration.pipeline.tokens import LEASE_SECONDS, SharedToken
-from integration.records import MICROS_PER_SECOND, Cause
+from integration.core.errors import StoreUnavailableError
+from integration.core.values import MICROS_PER_SECOND, Cause
+from integration.http.client import Http
+from integration.http.oauth import Credentials, Grant, TokenUnavailableError
+from integration.hubspot.hubspot_oauth import refresh
+from integration.pipeline.shared_token import LEASE_SECONDS, SharedToken
 from integration.sandbox import SandboxServer, run_sandbox
-from integration.store import tokens
+from integration.store import token_rows
 from integration.store.engine import Store
 
 SECOND = MICROS_PER_SECOND
@@ -175,7 +175,7 @@ def test_what_could_not_be_committed_is_not_used_and_the_refresh_token_from_befo
     assert token.value() == "token-1"
     hub.now += 1801 * SECOND
     with monkeypatch.context() as broken:
-        broken.setattr(tokens, "put_token", raising)
+        broken.setattr(token_rows, "put_token", raising)
         with pytest.raises(StoreUnavailableError):
             token.value()
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from integration.config.sources import Sources
+from integration.core.values import IncomingEvent, RawRequest
 from integration.lead.merge import from_json, pending
 from integration.pipeline.bundles import BundleTiming
-from integration.pipeline.sources import Sources
 from integration.pipeline.translate import Translator, translate_events
-from integration.records import IncomingEvent, RawRequest
 from integration.store import identifiers
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals

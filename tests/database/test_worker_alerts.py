@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from integration import worker as worker_module
-from integration.pipeline import alerts
-from integration.settings import Settings
+from integration.core.settings import Settings
+from integration.operate import alerts
 from integration.worker import Worker
 from tests.engine import Engine
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.body import MAX_DEPTH, MalformedBody, decode
-from integration.errors import LeadwireError
+from integration.core.errors import LeadwireError
 
 LIMIT = 1 << 20
 JSON = {"content-type": "application/json"}

@@ -14,13 +14,14 @@ from ruamel.yaml import YAML
 
 from integration import body
 from integration.cli.demo.story import story
-from integration.hubspot.http import MAX_ANSWER_BYTES
+from integration.core.settings import SETTINGS
+from integration.core.values import OutcomeKind, WriteRule
+from integration.files import document
+from integration.http.client import MAX_ANSWER_BYTES
 from integration.lead.catalogue import Catalogue, load_catalogue
-from integration.mapping import Mapping, MappingError, document, load_mapping
+from integration.mapping import MappingError, SourceMapping, load_mapping
 from integration.mapping.conditions import LONGEST_MATCHED_TEXT
 from integration.pipeline import settling
-from integration.records import OutcomeKind, WriteRule
-from integration.settings import SETTINGS
 from integration.supervise import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from integration.verify import build
 from integration.verify.options import DEFAULT_TOLERANCE
@@ -349,7 +350,7 @@ REST_OF_A_FILE = {
 }
 
 
-def loaded(folder: Path, page: Path, text: str) -> Mapping:
+def loaded(folder: Path, page: Path, text: str) -> SourceMapping:
     """The mapping of a block, in a folder that has the files which its page shows."""
     files = docs_tables.files_of(text_of(page))
     for path, content in files.items():

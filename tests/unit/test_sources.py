@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from integration.authoring.rehearse import rehearse, run_test
 from integration.cli.payloads import answer_from_file, request_from_file
+from integration.config.sources import Configuration, Source, load_configuration
 from integration.mapping import MappingTest
-from integration.pipeline.rehearse import rehearse, run_test
-from integration.pipeline.sources import Configuration, Source, load_configuration
 from tests.docs_tables import FACTS, ROOT, source_folders, vendor_facts
 
 LIMIT = 1_048_576

@@ -19,11 +19,11 @@ from integration.cli.demo.performance import Performed, Performer
 from integration.cli.demo.story import LEADS, story
 from integration.cli.output import console, json_option, listed, new_table, plain, print_json, shown_value
 from integration.cli.payloads import read_configuration, usable_source
-from integration.clock import now
-from integration.mapping import Mapping
-from integration.pipeline.sources import Configuration
-from integration.records import MICROS_PER_SECOND, Secret
-from integration.settings import Settings
+from integration.config.sources import Configuration
+from integration.core.clock import now
+from integration.core.settings import Settings
+from integration.core.values import MICROS_PER_SECOND, Secret
+from integration.mapping import SourceMapping
 
 _HOUR = 3600
 _WIDTH = 110
@@ -81,7 +81,7 @@ def _require(configuration: Configuration, names: Sequence[str], mappings_dir: P
         )
 
 
-def _new_secret(mapping: Mapping) -> Secret:
+def _new_secret(mapping: SourceMapping) -> Secret:
     """A secret in the form that the source's scheme wants, for the first setting that the mapping names."""
     scheme, token = mapping.verify.options["scheme"], secrets.token_hex(16)
     value = {"stripe": f"whsec_{token}", "basic": f"demo:{token}"}.get(scheme, token)

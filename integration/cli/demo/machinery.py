@@ -16,8 +16,8 @@ from pathlib import Path
 
 import requests
 
-from integration.errors import LeadwireError
-from integration.settings import SETTINGS
+from integration.core.errors import LeadwireError
+from integration.core.settings import SETTINGS
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 

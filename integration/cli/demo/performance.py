@@ -10,16 +10,16 @@ from typing import Any
 
 import requests
 
+from integration.authoring.rehearse import Rehearsal, rehearse
 from integration.cli.demo.machinery import REQUEST_SECONDS, System
 from integration.cli.demo.story import Delivery, Outcome, Step
 from integration.cli.payloads import request_from_file, usable_source
-from integration.clock import now
+from integration.config.sources import Configuration
+from integration.core.clock import now
+from integration.core.settings import Settings
+from integration.core.values import Cause, RawRequest, Secret
 from integration.lead.merge import LeadState, confirm, pending
-from integration.pipeline.rehearse import Rehearsal, rehearse
-from integration.pipeline.sources import Configuration
-from integration.records import Cause, RawRequest, Secret
-from integration.settings import Settings
-from integration.store.listings import find_event, list_rejected
+from integration.store.views.event_views import find_event, list_rejected
 
 _EXPECTED_ANSWERS: Mapping[Outcome, tuple[int, str]] = {
     "update": (200, "accepted"),

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from integration.clock import now
-from integration.pipeline.doctor import Finding, examine
+from integration.core.clock import now
+from integration.core.settings import Settings
+from integration.operate.doctor import Finding, examine
 from integration.sandbox import SandboxServer, run_sandbox
-from integration.settings import Settings
 from integration.store.engine import Store
 from tests.unit.cli.conftest import Run, lines
 

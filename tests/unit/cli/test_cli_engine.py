@@ -13,10 +13,10 @@ import pytest
 
 from integration.cli import moments, progress
 from integration.cli.moments import moment
-from integration.cli.status import shown_span
-from integration.clock import now
+from integration.cli.status_command import shown_span
+from integration.core.clock import now
+from integration.core.values import Cause, Outcome
 from integration.pipeline.replay import Replay
-from integration.records import Cause, Outcome
 from integration.store import budget
 from integration.store.budget import Pause
 from integration.store.engine import Store

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from integration.clock import now
+from integration.config.sources import Sources
+from integration.core.clock import now
 from integration.pipeline.fetch import Fetcher
-from integration.pipeline.sources import Sources
 from integration.store.engine import Store
 from tests.standin import StandIn, standing_in
 from tests.unit.cli.conftest import PAID, Run, change, lines

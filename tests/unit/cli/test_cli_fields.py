@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import requests
 
-from integration.clock import now
-from integration.errors import LeadwireError
-from integration.hubspot.tokens import StaticToken
+from integration.config.sources import Sources
+from integration.core.clock import now
+from integration.core.errors import LeadwireError
+from integration.core.settings import Settings
+from integration.hubspot.static_token import StaticToken
 from integration.lead.catalogue import PortalProperty, load_catalogue
-from integration.pipeline.contract import PortalWatch, write_portal
-from integration.pipeline.sources import Sources
+from integration.operate.account_check import PortalWatch, write_portal
 from integration.sandbox import SandboxServer, run_sandbox
-from integration.sandbox.contacts import Property
-from integration.settings import Settings
+from integration.sandbox.contact_store import Property
 from integration.store import budget
 from integration.store.engine import Store
 from tests.unit.cli.conftest import Run, change, lines

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.records import Cause, Outcome
+from integration.core.values import Cause, Outcome
 from integration.store.engine import Store
 from tests.engine import Engine, running
 from tests.unit.cli.conftest import Run, lines

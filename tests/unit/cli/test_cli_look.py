@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from integration.clock import now
+from integration.config.sources import Sources
+from integration.core.clock import now
+from integration.core.values import IncomingEvent, RawRequest
 from integration.pipeline.bundles import BundleTiming
-from integration.pipeline.sources import Sources
 from integration.pipeline.translate import Translator
-from integration.records import IncomingEvent, RawRequest
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
 from tests.unit.cli.conftest import PAID, Run, lines
@@ -181,7 +181,7 @@ class TestSources:
         arrive(shop_store, 2, {**PAID, "score": "many"})
         arrive(shop_store, 3, PAID, reason="signature_mismatch")
         translate(shop_store, shop)
-        monkeypatch.setattr("integration.cli.look.now", lambda: AT)
+        monkeypatch.setattr("integration.cli.look_commands.now", lambda: AT)
         monkeypatch.setenv("PUBLIC_URL", "https://hooks.example.com")
         headings, _, first, second, end = lines(run("sources").output)
         assert [cell.strip() for cell in headings.split("  ") if cell.strip()] == [

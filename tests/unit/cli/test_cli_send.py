@@ -12,8 +12,8 @@ from click.testing import Result
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
-from integration.pipeline.sources import Source, load_configuration
-from integration.records import RawRequest, Secret
+from integration.config.sources import Source, load_configuration
+from integration.core.values import RawRequest, Secret
 from integration.verify import SCHEMES
 from tests.unit.cli.conftest import PAID, Run, change
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import requests
 
+from integration.core.values import Bundle, Identifier, Outcome, Wire
+from integration.http.client import Http
 from integration.hubspot import Destination
 from integration.hubspot.contacts import Contacts
-from integration.hubspot.http import Http
-from integration.hubspot.tokens import StaticToken
+from integration.hubspot.static_token import StaticToken
 from integration.lead.properties import PropertyTable
-from integration.records import Bundle, Identifier, Outcome, Wire
 from integration.sandbox import SandboxServer, run_sandbox
-from integration.sandbox.contacts import Property
+from integration.sandbox.contact_store import Property
 from tests.contracts.destination import (
     CONTACT_ID,
     HTML,

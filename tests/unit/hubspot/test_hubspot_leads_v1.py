@@ -13,13 +13,13 @@ import pytest
 import requests
 import urllib3
 
+from integration.core.settings import Settings
+from integration.core.values import Bundle, Identifier, Outcome
+from integration.http.client import Http
 from integration.hubspot import DESTINATIONS, Destination, build
-from integration.hubspot.http import Http
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.tokens import StaticToken
-from integration.records import Bundle, Identifier, Outcome
+from integration.hubspot.static_token import StaticToken
 from integration.sandbox import run_sandbox
-from integration.settings import Settings
 from tests.contracts.destination import (
     HTML,
     NOON,

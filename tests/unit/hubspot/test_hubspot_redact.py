@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from integration.hubspot.redact import redact_text, redact_url
+from integration.http.redacting import redact_text, redact_url
 
 
 class TestRedaction:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import integration.lead.catalogue as catalogue_module
+from integration.core.values import FieldChange, Wire, WriteRule
 from integration.lead.catalogue import Catalogue, CatalogueError, Field, load_catalogue
-from integration.records import FieldChange, Wire, WriteRule
 
 SHOWN_AS = "mappings/fields.yaml"
 PLACE = "mappings/stripe/mapping.yaml:14"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from integration.core.values import FieldChange, Update, Wire, WriteRule
 from integration.lead.merge import (
     UNKNOWN,
     FieldState,
@@ -20,7 +21,6 @@ from integration.lead.merge import (
     same,
     to_json,
 )
-from integration.records import FieldChange, Update, Wire, WriteRule
 
 PLACE = "mappings/stripe/mapping.yaml:14"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from integration.errors import Problem
-from integration.mapping import Mapping, MappingError, load_mapping
-from integration.records import Translation
+from integration.core.errors import Problem
+from integration.core.values import Translation
+from integration.mapping import MappingError, SourceMapping, load_mapping
 from tests.unit.mapping.mapping_document import ARRIVED, Load, Problems, Translate, document
 
 SHOWN_AS = "mappings/acme/mapping.yaml"
@@ -27,7 +27,7 @@ def load(tmp_path: Path) -> Load:
     (folder / "examples").mkdir(parents=True)
     (folder / "examples" / "paid.json").write_text("{}")
 
-    def load_text(text: str) -> Mapping:
+    def load_text(text: str) -> SourceMapping:
         file = folder / "mapping.yaml"
         file.write_text(dedent(text), encoding="utf-8")
         return load_mapping(file, SHOWN_AS, field_problem)

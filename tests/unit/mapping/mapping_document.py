@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from integration.errors import Problem
-from integration.mapping import Mapping
-from integration.records import Translation
+from integration.core.errors import Problem
+from integration.core.values import Translation
+from integration.mapping import SourceMapping
 
 ARRIVED = 1_795_428_000_000_000
 
-Load = Callable[[str], Mapping]
+Load = Callable[[str], SourceMapping]
 Problems = Callable[[str], list[Problem]]
 Translate = Callable[..., Translation]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from integration.records import FetchRequest, Translation
+from integration.core.values import FetchRequest, Translation
 from tests.unit.mapping.mapping_document import ARRIVED, Load, Problems, document
 
 BLOCK = {"base": "https://api.example.com/", "path": "/v1/{kind}/{data.id}?expand=a"}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from integration.core.values import EventContext
 from integration.mapping.functions import FUNCTION_TABLE, own_functions
 from integration.mapping.paths import compile_path
-from integration.records import EventContext
 
 
 def call(expression: str, payload: Any) -> Any:

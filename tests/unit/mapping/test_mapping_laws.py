@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from integration.mapping import Mapping, load_mapping
-from integration.records import EventContext, IncomingEvent, Translation
+from integration.core.values import EventContext, IncomingEvent, Translation
+from integration.mapping import SourceMapping, load_mapping
 from tests.unit.mapping.mapping_document import ARRIVED, Load, Translate, document
 
 NAMES = st.sampled_from(["a", "b", "c", "type", "id", "created", "email", "amount", "currency", "events"])
@@ -87,7 +87,7 @@ EVERYTHING = document(
 
 
 @pytest.fixture(scope="module")
-def mappings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mapping, Mapping]:
+def mappings(tmp_path_factory: pytest.TempPathFactory) -> tuple[SourceMapping, SourceMapping]:
     """A mapping with everything in it, and the same for an array of events."""
     file = tmp_path_factory.mktemp("acme") / "mapping.yaml"
     file.write_text(EVERYTHING)
@@ -99,7 +99,7 @@ def mappings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mapping, Mapping
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(payload=JSON, query=st.text(), header=st.text())
 def test_any_payload_gives_a_translation(
-    mappings: tuple[Mapping, Mapping], payload: Any, query: str, header: str
+    mappings: tuple[SourceMapping, SourceMapping], payload: Any, query: str, header: str
 ) -> None:
     for mapping in mappings:
         for event in mapping.incoming(payload, {"x-a": header}, query, ARRIVED):

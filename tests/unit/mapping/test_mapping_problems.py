@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from integration.files.document import LARGEST_FILE
 from integration.mapping import MappingError, load_mapping
-from integration.mapping.document import LARGEST_FILE
 from tests.unit.mapping.mapping_document import Load, Problems, document
 
 VERIFY = {"scheme": "stripe", "secrets": ["ACME_SECRET"]}

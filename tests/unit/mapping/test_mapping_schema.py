@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from integration.mapping.conversions import describe
-from integration.mapping.schema import SCHEMA
-from integration.mapping.values import CLEANERS, CONVERSIONS
+from integration.core.errors import describe
+from integration.files.wording import SCHEMA
+from integration.mapping.assignments import CLEANERS, CONVERSIONS
 
 
 def named(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integration.mapping.schema import SCHEMA
+from integration.files.wording import SCHEMA
 from integration.verify import SCHEMES
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from integration.records import Cause, FieldChange, Identifier
+from integration.core.values import Cause, FieldChange, Identifier
 from tests.unit.mapping.mapping_document import ARRIVED, Load, Translate, document
 
 PLACE = "mappings/acme/mapping.yaml"

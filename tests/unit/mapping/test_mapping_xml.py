@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from integration.body import decode
-from integration.records import Translation
+from integration.core.values import Translation
 from tests.unit.mapping.mapping_document import Translate
 
 LIMIT = 10_000

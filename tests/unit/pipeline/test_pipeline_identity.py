@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from integration.core.values import Identifier
 from integration.pipeline.identity import Identified, KnownLeads, assign_leads
-from integration.records import Identifier
 
 NOW = 1_764_000_000_000_000
 KEYS = st.tuples(st.sampled_from(["email", "customer", "person"]), st.sampled_from("abcdefgh"))

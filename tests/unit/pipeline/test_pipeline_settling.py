@@ -7,6 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from integration.core.values import (
+    MICROS_PER_SECOND,
+    Bundle,
+    Cause,
+    FieldChange,
+    Outcome,
+    OutcomeKind,
+    Update,
+    Wire,
+)
 from integration.lead.merge import from_json, merge, pending, to_json
 from integration.pipeline.addressing import Reach, next_request
 from integration.pipeline.settling import (
@@ -17,20 +27,10 @@ from integration.pipeline.settling import (
     retry_delay,
     settled_row,
 )
-from integration.records import (
-    MICROS_PER_SECOND,
-    Bundle,
-    Cause,
-    FieldChange,
-    Outcome,
-    OutcomeKind,
-    Update,
-    Wire,
-)
 from integration.store.attempts import Attempt
 from integration.store.budget import Pause
 from integration.store.identifiers import Link
-from integration.store.leads import LeadRow
+from integration.store.lead_rows import LeadRow
 
 NOW = 1_800_000_000 * MICROS_PER_SECOND
 SECOND = MICROS_PER_SECOND

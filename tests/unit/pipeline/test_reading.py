@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from integration.body import MalformedBody, decode
-from integration.mapping import Mapping
+from integration.config.sources import Source, load_configuration
+from integration.core.values import EventContext, RawRequest
+from integration.mapping import SourceMapping
 from integration.pipeline.reading import EventReader
-from integration.pipeline.sources import Source, load_configuration
 from integration.pipeline.translate import translate_events
-from integration.records import EventContext, RawRequest
 from integration.store.inbox import ClaimedEvent
 
 LIMIT = 10_000
@@ -57,7 +57,7 @@ def own_part(context: EventContext | MalformedBody) -> Any:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often bodies were decoded, and events were found in them."""
     counts: Counter[str] = Counter()
-    find = Mapping.request_context
+    find = SourceMapping.request_context
 
     def decoding(*arguments: Any) -> Any:
         counts["decoded"] += 1
@@ -68,7 +68,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return find(*arguments)
 
     monkeypatch.setattr("integration.pipeline.reading.decode", decoding)
-    monkeypatch.setattr(Mapping, "request_context", finding)
+    monkeypatch.setattr(SourceMapping, "request_context", finding)
     return counts
 
 

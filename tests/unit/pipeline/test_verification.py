@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from integration.outgoing.bounded import Answer, Bounds, RefusedAddressError, UnreachableError
+from integration.http.bounded import Answer, Bounds, RefusedAddressError, UnreachableError
 from integration.pipeline.verification import (
     FAILED_SECONDS,
     KEPT_SECONDS,

@@ -7,10 +7,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from integration.records import Micros
+from integration.core.settings import RateLimit
+from integration.core.values import Micros
 from integration.sandbox import create_sandbox
-from integration.sandbox.portal import Window
-from integration.settings import RateLimit
+from integration.sandbox.stand_in import Window
 
 GUID = "8a41f2f22906b93a012906b9438f0008"
 UNKNOWN_GUID = "f" * 32

@@ -9,8 +9,8 @@ import requests
 from hubspot3.error import HubspotBadRequest, HubspotNotFound, HubspotRateLimited, HubspotUnauthorized
 from hubspot3.leads import LeadsClient
 
+from integration.core.settings import RateLimit
 from integration.sandbox import SandboxServer, run_sandbox
-from integration.settings import RateLimit
 
 GUID = "8a41f2f22906b93a012906b9438f0008"
 OTHER = "8a41f2f22906b93a012906b9438f0009"

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from integration.hubspot.http import Http
+from integration.core.settings import RateLimit
+from integration.core.values import Bundle, Outcome
+from integration.http.client import Http
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.tokens import StaticToken
-from integration.records import Bundle, Outcome
+from integration.hubspot.static_token import StaticToken
 from integration.sandbox import SandboxError, SandboxServer, run_sandbox
-from integration.settings import RateLimit
 
 GUID = "8a41f2f22906b93a012906b9438f0008"
 TOKEN = "secret-token"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.body import decode
-from integration.records import Handshake, RawRequest, Secret
+from integration.core.values import Handshake, RawRequest, Secret
 from integration.verify.handshake import Reply, answer
 from tests.contracts.scheme import NOW
 

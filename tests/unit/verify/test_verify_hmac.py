@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from integration.records import MICROS_PER_SECOND, RawRequest, Secret
+from integration.core.values import MICROS_PER_SECOND, RawRequest, Secret
 from integration.verify import build
 from tests.contracts.scheme import BODY, NAME, NOW, Options, SchemeContract, post
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integration.records import RawRequest, Secret
+from integration.core.values import RawRequest, Secret
 from integration.verify import build, redact
 from integration.verify.braintree import challenge_answer
 from tests.contracts.scheme import MALFORMED, NAME, NOW, Options, SchemeContract, law, post

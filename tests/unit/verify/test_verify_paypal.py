@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integration.records import MICROS_PER_SECOND, RawRequest, Secret
+from integration.core.values import MICROS_PER_SECOND, RawRequest, Secret
 from integration.verify import build
 from integration.verify.scheme import NotVerifiedError
 from tests import paypal

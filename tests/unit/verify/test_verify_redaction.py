@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integration.records import Secret
+from integration.core.values import Secret
 from integration.verify import build, redact
 from integration.verify.redaction import HEADERS_LIMIT
 from tests.contracts.scheme import NAME, NOW, post

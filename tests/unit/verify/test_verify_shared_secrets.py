@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from integration.records import RawRequest, Secret
+from integration.core.values import RawRequest, Secret
 from integration.verify import build, redact
 from tests.contracts.scheme import NAME, NOW, Options, SchemeContract, post
 

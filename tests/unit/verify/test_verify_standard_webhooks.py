@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from integration.records import RawRequest, Secret
+from integration.core.values import RawRequest, Secret
 from integration.verify import Scheme, build
 from tests.contracts.scheme import NAME, NOW, Options, SchemeContract, post
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from integration.records import Secret
+from integration.core.values import Secret
 from tests.contracts.scheme import NOW, Options, SchemeContract
 
 

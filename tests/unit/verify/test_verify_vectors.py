@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integration.records import MICROS_PER_SECOND
+from integration.core.values import MICROS_PER_SECOND
 from integration.verify import build, redact
 from tests.vectors import VECTORS, options_of, read_vector, request_of, secret_of
 

@@ -1,0 +1,237 @@
+"""Rehearse: what a request would do, nothing stored or sent. For `try`, `test` and mapping authors.
+
+The same steps as in earnest, by the same functions: events found, translated, validated, merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+from integration.body import MalformedBody, decode
+from integration.config.sources import Configuration, Source
+from integration.core.values import Identifier, IncomingEvent, RawRequest, Translation, Update, Wire
+from integration.lead.merge import LeadState, before, merge, pending, same
+from integration.mapping import MappingTest
+from integration.pipeline.translate import translate_and_validate, with_fetched
+from integration.store.inbox import Fetched
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedEvent:
+    """One event of the request and what its mapping makes of it, with the steps that led there.
+
+    `duplicate`: the same request holds it twice; only the first copy counts.
+    """
+
+    incoming: IncomingEvent
+    translation: Translation
+    duplicate: bool = False
+
+    @property
+    def has_update(self) -> bool:
+        """Whether it changes a lead."""
+        return not self.duplicate and self.translation.has_update
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedLead:
+    """A lead that the request would update: how it is known, and its state afterwards.
+
+    `would_send` is what the request to HubSpot would hold: `None` blanks a field.
+    """
+
+    identifiers: tuple[Identifier, ...]
+    state: LeadState
+    would_send: Mapping[str, Wire | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a request would do: its events, and the leads that they would update."""
+
+    events: tuple[RehearsedEvent, ...]
+    leads: tuple[RehearsedLead, ...]
+
+
+class NotSent(Enum):
+    """The type of `NOT_SENT`: the request to HubSpot does not hold the field."""
+
+    NOT_SENT = "not sent"
+
+
+NOT_SENT: Final = NotSent.NOT_SENT
+MaybeSent = Wire | NotSent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that comes out otherwise than a test expects. `place` is the line of the mapping that sets it,
+    "" where none does.
+    """
+
+    field: str
+    expected: MaybeSent
+    actual: MaybeSent
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """How a test of a mapping file ended: `failure` says what went wrong, None when it passed."""
+
+    __test__ = False  # no test of pytest's
+
+    test: MappingTest
+    failure: str | None = None
+    differences: tuple[Difference, ...] = ()
+
+
+def rehearse(
+    configuration: Configuration,
+    source: Source,
+    request: RawRequest,
+    *,
+    max_body_bytes: int,
+    lead: LeadState = MappingProxyType({}),
+    position: int | None = None,
+    fetched: Fetched | None = None,
+) -> Rehearsal:
+    """Rehearse `request`, whose signature does not matter; with `position`, only that event of it.
+
+    `fetched` is what the mapping's `fetch:` gets for each of its events; without it, nothing is fetched.
+    `lead` is the state before it of each lead that it is about; by default nothing is known of them.
+    Raises MalformedBody if its body cannot be read.
+    """
+    events = tuple(
+        event
+        for event in _events(configuration, source, request, max_body_bytes, fetched)
+        if position in (None, event.incoming.position)
+    )
+    groups = _by_lead([event for event in events if event.has_update])
+    return Rehearsal(events, tuple(_lead(source, group, lead) for group in groups))
+
+
+def run_test(
+    configuration: Configuration,
+    source: Source,
+    test: MappingTest,
+    request: RawRequest,
+    *,
+    max_body_bytes: int,
+    fetched: Fetched | None = None,
+) -> TestResult:
+    """Run one test of a mapping file; `request` carries the payload that it names, `fetched` its answer."""
+    try:
+        rehearsal = rehearse(
+            configuration,
+            source,
+            request,
+            max_body_bytes=max_body_bytes,
+            lead=before(test.lead_before),
+            position=test.position,
+            fetched=fetched,
+        )
+    except MalformedBody as error:
+        return TestResult(test, f"the payload cannot be read: {error.detail}")
+    if not rehearsal.events:
+        return TestResult(test, f"the payload has no event at position {test.position}")
+    outcome = _outcome(rehearsal.events[0])
+    expected = _expected_outcome(test)
+    if outcome != expected:
+        return TestResult(test, f"expected {expected}, got {_in_words(rehearsal.events[0])}")
+    return _compared(test, rehearsal)
+
+
+def _outcome(event: RehearsedEvent) -> str:
+    if event.translation.fetch is not None:
+        return "nothing before something is fetched"
+    if event.translation.dead:
+        return f"a dead letter ({event.translation.dead.code})"
+    return "no update" if event.translation.ignored is not None else "an update"
+
+
+def _expected_outcome(test: MappingTest) -> str:
+    if test.expect_dead:
+        return f"a dead letter ({test.expect_dead})"
+    return "no update" if test.expect_ignored else "an update"
+
+
+def _in_words(event: RehearsedEvent) -> str:
+    translation = event.translation
+    if translation.fetch is not None:
+        return f"{_outcome(event)}: give what {translation.fetch.address} answers as `fetched: examples/...`"
+    if translation.dead:
+        return f"{_outcome(event)}: {translation.dead.detail} {translation.dead.cure}"
+    if translation.ignored is not None:
+        return f"{_outcome(event)}: {translation.ignored}"
+    return f"{_outcome(event)} of {', '.join(change.field for change in translation.changes)}"
+
+
+def _compared(test: MappingTest, rehearsal: Rehearsal) -> TestResult:
+    if test.expect is None:
+        return TestResult(test)
+    sent = rehearsal.leads[0].would_send
+    places = {change.field: change.place for change in rehearsal.events[0].translation.changes}
+    differences = tuple(_differences(test.expect, sent, places))
+    failure = "the fields that would be sent are others" if differences else None
+    return TestResult(test, failure, differences)
+
+
+def _differences(
+    expected: Mapping[str, Wire | None], sent: Mapping[str, Wire | None], places: Mapping[str, str]
+) -> Iterator[Difference]:
+    for name in dict.fromkeys([*expected, *sent]):
+        one, other = expected.get(name, NOT_SENT), sent.get(name, NOT_SENT)
+        both = not isinstance(one, NotSent) and not isinstance(other, NotSent)
+        if not (both and same(one, other)):  # type: ignore[arg-type]  # both are values here
+            yield Difference(name, one, other, places.get(name, ""))
+
+
+def _events(
+    configuration: Configuration,
+    source: Source,
+    request: RawRequest,
+    max_body_bytes: int,
+    fetched: Fetched | None,
+) -> Iterator[RehearsedEvent]:
+    payload = decode(request.headers, request.body, max_body_bytes, source.mapping.body)
+    headers, query, received_at = request.headers, request.query, request.received_at
+    seen: set[str] = set()
+    whole = source.mapping.request_context(payload, headers, query, received_at)
+    for event in source.mapping.incoming(payload, headers, query, received_at):
+        context = with_fetched(source, whole.event(event.position), fetched)
+        translation = translate_and_validate(configuration, source, context, trace=True)
+        yield RehearsedEvent(event, translation, duplicate=event.dedup_key in seen)
+        seen.add(event.dedup_key)
+
+
+def _by_lead(events: Iterable[RehearsedEvent]) -> list[list[RehearsedEvent]]:
+    """Events of the same lead together: by the first identifier that an earlier event had too."""
+    owners: dict[Identifier, list[RehearsedEvent]] = {}
+    groups: list[list[RehearsedEvent]] = []
+    for event in events:
+        identifiers = event.translation.identifiers
+        group = next((owners[known] for known in identifiers if known in owners), None)
+        if group is None:
+            group = []
+            groups.append(group)
+        group.append(event)
+        for identifier in identifiers:
+            owners.setdefault(identifier, group)
+    return groups
+
+
+def _lead(source: Source, events: list[RehearsedEvent], state: LeadState) -> RehearsedLead:
+    identifiers = dict.fromkeys(known for event in events for known in event.translation.identifiers)
+    merged = merge(state, [_update(source, event) for event in events])
+    return RehearsedLead(tuple(identifiers), merged, pending(merged))
+
+
+def _update(source: Source, event: RehearsedEvent) -> Update:
+    key = event.incoming.dedup_key
+    clock = (event.translation.occurred_at or 0, f"{source.name}/{key}")
+    return Update(key, clock, event.translation.changes, source.mapping.version)

@@ -1,0 +1,36 @@
+"""`leadwire worker`: in a file of its own, so that the process loads nothing that it does not use."""
+
+from __future__ import annotations
+
+import click
+
+from integration.config.sources import Sources
+from integration.core.clock import now
+from integration.core.logs import configure_logs
+from integration.core.settings import Settings
+from integration.hubspot import build
+from integration.operate.account_check import PortalWatch
+from integration.pipeline.shared_token import token_of
+from integration.store.engine import Store
+from integration.store.schema import require_current
+from integration.supervise import on_termination
+from integration.worker import Worker
+
+
+@click.command()
+def worker() -> None:
+    """Translate what came in and deliver what is due.
+
+    Any number of workers may run over one database. SIGTERM or Ctrl-C ends it after what is in hand.
+    """
+    settings = Settings.read()
+    configure_logs(settings.log_level)
+    store = Store(settings.database_url)
+    require_current(store)
+    token = token_of(settings, store, now)
+    sources = Sources(settings.mappings_dir)
+    portal = PortalWatch(store, settings, sources, token, now)
+    running = Worker(store, sources, build(settings, token), settings, portal=portal)
+    with on_termination(running.stop):
+        running.run()
+    store.dispose()

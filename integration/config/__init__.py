@@ -1,0 +1,1 @@
+"""The configuration at this moment: mappings, fields, schemes and secrets."""

@@ -1,0 +1,1 @@
+"""What every stage may use: values, errors, settings, clock, logs, metrics."""

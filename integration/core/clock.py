@@ -1,0 +1,35 @@
+"""Time and ids: the only place that asks the machine what time it is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from integration.core.values import Micros
+
+Clock = Callable[[], Micros]
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TIME_DIGITS = 10
+_RANDOM_DIGITS = 16
+ID_LENGTH = _TIME_DIGITS + _RANDOM_DIGITS
+
+
+def now() -> Micros:
+    """The present, in microseconds since 1970-01-01T00:00:00Z."""
+    return time.time_ns() // 1000
+
+
+def new_id(at: Micros) -> str:
+    """A ULID (26 characters, https://github.com/ulid/spec): sorts by time, unique without asking anyone."""
+    return _digits(at // 1000, _TIME_DIGITS) + _digits(int.from_bytes(os.urandom(10)), _RANDOM_DIGITS)
+
+
+def first_id_at(at: Micros) -> str:
+    """The smallest id that an instant can have: a bound for queries by time."""
+    return _digits(at // 1000, _TIME_DIGITS) + "0" * _RANDOM_DIGITS
+
+
+def _digits(number: int, count: int) -> str:
+    return "".join([_CROCKFORD[(number >> shift) & 31] for shift in range(5 * (count - 1), -1, -5)])

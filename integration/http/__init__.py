@@ -1,0 +1,1 @@
+"""Everything that goes out: one way to call, bounded and redacted."""

@@ -1,0 +1,1 @@
+"""What keeps an installation well: alerts, retention, dead letters, linking, checks."""

@@ -1,0 +1,68 @@
+"""Retention: what is old and settled is removed in small steps, after its effect is kept elsewhere.
+
+An update that is removed is first folded into its lead's `folded` state, so the lead can still be rebuilt.
+Events outlive their requests: a late duplicate is still known as one.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from integration.core.clock import Clock
+from integration.core.logs import log_action
+from integration.core.values import MICROS_PER_SECOND, Micros, Update
+from integration.lead.merge import from_json, merge, to_json
+from integration.store import history, lead_rows
+from integration.store.engine import Store
+from integration.store.lead_rows import LeadRow
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+DAY = 24 * 3600 * MICROS_PER_SECOND
+EVENTS_KEPT = 2  # times RETENTION_DAYS: senders retry for days, not for months
+
+
+class Retention:
+    """Prunes a store. Any number may run at once; `step` is short, so it blocks nobody for long."""
+
+    def __init__(self, store: Store, clock: Clock, days: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._period: Micros = days * DAY
+        self._after_id = ""
+
+    def step(self) -> bool:
+        """Prune one batch. True if there may be more to do at once."""
+        before = self._clock() - self._period
+        with self._store.read() as connection:
+            request_ids = history.old_requests(connection, before, self._after_id, BATCH)
+        if request_ids:
+            pruned = self._prune(request_ids)
+            self._after_id = request_ids[-1]
+            if pruned:
+                log_action(log, "retention.pruned", "Pruned old requests", requests=pruned)
+            return True
+        self._after_id = ""
+        with self._store.write() as connection:
+            gone = history.delete_old_events(connection, before - (EVENTS_KEPT - 1) * self._period, BATCH)
+            gone += history.delete_old_attempts(connection, before, BATCH)
+        return gone > 0
+
+    def _prune(self, request_ids: list[str]) -> int:
+        """Remove those of these requests that are settled; returns how many those were."""
+        with self._store.write() as connection:
+            settled = history.lock_prunable(connection, request_ids)
+            if settled:
+                removed = history.updates_of_requests(connection, settled)
+                rows = lead_rows.lock(connection, removed)
+                folded = [_fold(row, removed[id]) for id, row in rows.items()]
+                lead_rows.save(connection, folded, self._clock())
+                history.delete_requests(connection, settled)
+            return len(settled)
+
+
+def _fold(row: LeadRow, removed: list[Update]) -> LeadRow:
+    """The lead with these updates in its `folded` state, before they are removed."""
+    return replace(row, folded=to_json(merge(from_json(row.folded), removed)))

@@ -1,1 +1,0 @@
-"""Outgoing requests to addresses that a mapping names: bounded, to public addresses only (level 2)."""

@@ -1,0 +1,118 @@
+"""What people are told about: dead letters that are news, and what was told already.
+
+One row for each subject (a kind of dead letter and a cause, or the deliveries as a whole). Whoever is about
+to tell it locks the row and moves its `next_at`, so all workers together tell it once. The queries go down
+the partial indexes `events_dead_by_time` and `leads_dead_by_time` (cause, time of death): they cost what is
+news, however many events are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from integration.core.values import Cause, Micros
+from integration.store.dead_rows import Kind
+from integration.store.tables import alerts, events, leads
+
+DELIVERY = "delivery"
+MOST_COUNTED = 100_000
+
+_DEAD: ColumnElement[str] = literal_column("'dead'")  # as in the condition of the partial indexes
+_DIED: dict[Kind, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+    "event": (events.c.state, events.c.settled_at),
+    "lead": (leads.c.state, leads.c.updated_at),
+}
+_TABLES = {"event": events, "lead": leads}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told. Dead letters after `told_until` are news; nobody tells anything before `next_at`;
+    `failures` counts posts that failed in a row. `since`, of deliveries only: when their pause began, or 0.
+    """
+
+    subject: str
+    since: Micros = 0
+    told_until: Micros = 0
+    next_at: Micros = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Dead letters of one kind and cause that nobody was told about: how many (at most MOST_COUNTED), since
+    when, and the newest as an example, with what is said of it.
+    """
+
+    kind: Kind
+    cause: Cause
+    count: int
+    oldest: Micros
+    example: str
+
+
+def subject_of(kind: Kind, code: str) -> str:
+    """The subject of the dead letters of one kind and cause."""
+    return f"{kind}/{code}"
+
+
+def causes(connection: Connection) -> list[tuple[Kind, str]]:
+    """The kinds and causes of which there are dead letters: one look into an index for each."""
+    return [(kind, code) for kind in _DIED for code in _causes(connection, kind)]
+
+
+def _causes(connection: Connection, kind: Kind) -> Iterator[str]:
+    column = _TABLES[kind].c.cause
+    state, _ = _DIED[kind]
+    code: str | None = ""
+    while code is not None:
+        query = select(column).where(state == _DEAD, column > code).order_by(column).limit(1)
+        code = connection.execute(query).scalar()
+        if code is not None:
+            yield code
+
+
+def news_of(connection: Connection, kind: Kind, code: str, after: Micros, until: Micros) -> News | None:
+    """The dead letters of this cause that died after `after`, up to `until`; None if there are none."""
+    table, (_, died) = _TABLES[kind], _DIED[kind]
+    newest = _dead_between(select(table.c.id, table.c.detail, table.c.cure), kind, code, after, until)
+    example = connection.execute(newest.order_by(died.desc()).limit(1)).first()
+    if example is None:
+        return None
+    some = _dead_between(select(died.label("died")), kind, code, after, until).order_by(died)
+    counted = some.limit(MOST_COUNTED).subquery()
+    count, oldest = connection.execute(select(func.count(), func.min(counted.c.died))).one()
+    cause = Cause(code, example.detail or "", example.cure or "")
+    return News(kind, cause, count, oldest, example.id)
+
+
+def _dead_between(query: Select[Any], kind: Kind, code: str, after: Micros, until: Micros) -> Select[Any]:
+    state, died = _DIED[kind]
+    return query.where(state == _DEAD, _TABLES[kind].c.cause == code, died > after, died <= until)
+
+
+def told(connection: Connection) -> dict[str, Told]:
+    """What was told, by subject."""
+    return {row.subject: Told(*row) for row in connection.execute(select(alerts))}
+
+
+def lock(connection: Connection, subject: str) -> Told:
+    """What was told of this subject; nobody else can tell it before the transaction ends."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(dialect.insert(alerts).on_conflict_do_nothing(), [{"subject": subject}])
+    row = connection.execute(select(alerts).where(alerts.c.subject == subject).with_for_update()).one()
+    return Told(*row)
+
+
+def save(connection: Connection, told: Told) -> None:
+    """Write down what was told; the subject must have been locked before."""
+    connection.execute(
+        update(alerts)
+        .where(alerts.c.subject == told.subject)
+        .values(since=told.since, told_until=told.told_until, next_at=told.next_at, failures=told.failures)
+    )

@@ -1,0 +1,94 @@
+"""What each source sent: its last event, and what failed of late; three queries for all sources at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, String, cast, func, literal, literal_column, select, union_all
+
+from integration.core.clock import first_id_at
+from integration.core.values import MICROS_PER_SECOND, Micros
+from integration.store.tables import events, requests
+
+RECENT_SECONDS = 24 * 3600
+_MOST_SOURCES = 100  # SQLite allows 500 parts in a union
+
+
+@dataclass(frozen=True, slots=True)
+class SourceActivity:
+    """`rejected` requests and `dead` events are those that arrived in the last RECENT_SECONDS.
+
+    `last_event_at` is None where no event ever came, or its request is pruned.
+    """
+
+    last_event_at: Micros | None = None
+    last_event_type: str | None = None
+    rejected: int = 0
+    dead: int = 0
+
+
+def source_activities(
+    connection: Connection, sources: Sequence[str], now: Micros
+) -> dict[str, SourceActivity]:
+    """What each of these sources sent. It costs what the failures of a day cost, whatever else is stored."""
+    since = first_id_at(now - RECENT_SECONDS * MICROS_PER_SECOND)
+    rejected = _counts(connection, _rejected_since(since))
+    dead = _counts(connection, _dead_since(since))
+    activities = {}
+    for start in range(0, len(sources), _MOST_SOURCES):
+        chunk = sources[start : start + _MOST_SOURCES]
+        last = {row.source: row for row in connection.execute(_last_events(chunk))}
+        for source in chunk:
+            at, kind = (last[source].received_at, last[source].type) if source in last else (None, None)
+            activities[source] = SourceActivity(at, kind, rejected.get(source, 0), dead.get(source, 0))
+    return activities
+
+
+def _counts(connection: Connection, query: Select[Any, int]) -> Mapping[str, int]:
+    return dict(connection.execute(query).all())
+
+
+def _rejected_since(id: str) -> Select[Any, int]:
+    """By `requests_rejected`, which has at most REJECTED_KEEP of each source."""
+    return (
+        select(requests.c.source, func.count())
+        .where(requests.c.reason.is_not(None), requests.c.id >= id)
+        .group_by(requests.c.source)
+    )
+
+
+def _dead_since(id: str) -> Select[Any, int]:
+    """By `events_settled` or `events_dead`, which hold settled events only.
+
+    The state is said twice, as SQLite uses a partial index only where its condition is repeated; and the
+    source is grouped as an expression, lest SQLite go through all events by source to spare a sort.
+    """
+    source = func.coalesce(events.c.source, "").label("source")
+    return (
+        select(source, func.count())
+        .where(
+            events.c.state == literal_column("'dead'"),
+            events.c.state != literal_column("'received'"),
+            events.c.id >= id,
+        )
+        .group_by(source)
+    )
+
+
+def _last_events(sources: Sequence[str]) -> Select[Any]:
+    """By `events_by_source`: one step into the index for each source."""
+    newest = union_all(
+        *[
+            select(cast(literal(source), String).label("source"), func.max(events.c.id).label("id")).where(
+                events.c.source == source
+            )
+            for source in sources
+        ]
+    ).subquery()
+    return (
+        select(newest.c.source, events.c.type, requests.c.received_at)
+        .join(events, events.c.id == newest.c.id)
+        .outerjoin(requests, requests.c.id == events.c.request_id)
+    )
