@@ -25,10 +25,10 @@ from integration.core.values import IncomingEvent, RawRequest
 from integration.http.client import Http
 from integration.hubspot.leads_v1 import LeadsV1
 from integration.hubspot.static_token import StaticToken
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.record import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.translate import Translator
-from integration.store import lead_rows, tables
+from integration.store import records, tables
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
@@ -121,7 +121,7 @@ class Filled:
 
     def release(self) -> None:
         with self.store.write() as connection:
-            lead_rows.release(connection, "bench", now())
+            records.release(connection, "bench", now())
 
     def list_events(self) -> None:
         with self.store.read() as connection:

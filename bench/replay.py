@@ -19,7 +19,7 @@ from integration.config.sources import Source, Sources
 from integration.core.clock import now
 from integration.core.settings import MIB, RateLimit
 from integration.core.values import Bundle, Outcome
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.record import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.replay import Counts, Plan, Replay
 from integration.pipeline.translate import Translator

@@ -25,7 +25,7 @@ from integration.core.logs import JsonFormatter
 from integration.core.settings import Settings
 from integration.core.values import MICROS_PER_SECOND, RawRequest
 from integration.http.bounded import Answer
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
 from integration.pipeline.verification import Certificates
 from integration.store.engine import Store

@@ -12,19 +12,18 @@ from integration.config.sources import Source, Sources
 from integration.core.settings import RateLimit
 from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Outcome, RawRequest, Wire
 from integration.hubspot.outcomes import ambiguous, not_found
-from integration.lead.merge import LeadState, from_json
+from integration.lead.merge import FieldStates
+from integration.lead.record import BundleTiming, Record
 from integration.operate.dead_letters import Letters, retry_dead
 from integration.operate.retention import Retention
 from integration.pipeline.accept import Accepted, Intake, RefusedError
-from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
-from integration.pipeline.rebuild import refold_once
+from integration.pipeline.rebuild import rebuild_once
 from integration.pipeline.replay import Counts, Plan, Replay, Where
 from integration.pipeline.translate import Translator
 from integration.pipeline.verification import Certificates, Verifier
 from integration.store.engine import Store
 from integration.store.history import Selection
-from integration.store.lead_rows import LeadRow
 from integration.store.views.lead_views import find_lead_id, lead_details
 
 SECOND = MICROS_PER_SECOND
@@ -175,7 +174,7 @@ class Engine:
             pass
 
     def refold(self) -> int:
-        return refold_once(self.store, self._clock)
+        return rebuild_once(self.store, self._clock)
 
     def deliver(self) -> list[tuple[str, dict[str, Wire | None]]]:
         """Deliver all that is due; returns what HubSpot got meanwhile."""
@@ -215,16 +214,16 @@ class Engine:
             steps += 1
         return steps
 
-    def lead(self, known_by: str) -> LeadRow:
+    def lead(self, known_by: str) -> Record:
         with self.store.read() as connection:
             id = find_lead_id(connection, known_by)
             assert id is not None, known_by
             details = lead_details(connection, id, attempts_shown=0)
         assert details is not None
-        return details.lead.row
+        return details.lead.record
 
-    def state(self, known_by: str) -> LeadState:
-        return from_json(self.lead(known_by).document)
+    def state(self, known_by: str) -> FieldStates:
+        return self.lead(known_by).fields
 
     def values(self, known_by: str) -> dict[str, Any]:
         return {name: field.value for name, field in self.state(known_by).items()}

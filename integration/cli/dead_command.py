@@ -125,11 +125,16 @@ def _in_words(letter: EventLine | KnownLead) -> tuple[str, str, str, Cause | Non
     if isinstance(letter, EventLine):
         since = shown_time(letter.received_at)
         return f"{letter.source} event", since, shown_lead(letter.lead), letter.cause
-    return "lead", shown_time(letter.row.failing_since), shown_lead(letter.identifiers), letter.row.cause
+    return (
+        "lead",
+        shown_time(letter.record.failing_since),
+        shown_lead(letter.identifiers),
+        letter.record.cause,
+    )
 
 
 def _id(letter: EventLine | KnownLead) -> str:
-    return letter.id if isinstance(letter, EventLine) else letter.row.id
+    return letter.id if isinstance(letter, EventLine) else letter.record.id
 
 
 def _letter_as_json(letter: EventLine | KnownLead) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def show_dead(context: click.Context, *, id: str, as_json: bool) -> None:
         event = find_event(connection, id)
         lead_id = find_lead_id(connection, id) if event is None else None
         lead = lead_details(connection, lead_id, attempts_shown=0) if lead_id else None
-    state = event.line.state if event else lead.lead.row.state if lead else None
+    state = event.line.state if event else lead.lead.record.state if lead else None
     if state is None:
         raise click.BadParameter(f"there is no dead letter {id!r}; `leadwire dead` lists them")
     if state != "dead":

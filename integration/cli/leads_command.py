@@ -24,9 +24,9 @@ from integration.cli.show import attempt_as_json, print_attempts, print_facts, p
 from integration.cli.stored import cause_as_json, opened, reading
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.lead.merge import AtHubSpot, FieldState, Unknown, from_json, pending
+from integration.lead.identity import IdentifierKey
+from integration.lead.merge import AtHubSpot, FieldState, Unknown
 from integration.operate.linking import link, unlink
-from integration.store.identifiers import IdentifierKey
 from integration.store.views.lead_views import KnownLead, LeadDetails, find_lead_id, lead_details, list_leads
 
 ATTEMPTS_SHOWN = 10
@@ -50,7 +50,7 @@ def leads(context: click.Context, *, limit: int, before: str | None, as_json: bo
         return
     with reading(Settings.read()) as connection:
         found = list_leads(connection, limit=limit, before=before)
-    more = found[-1].row.id if len(found) == limit else None
+    more = found[-1].record.id if len(found) == limit else None
     if as_json:
         print_json({"leads": [lead_as_json(lead) for lead in found], "next": more})
     elif found:
@@ -132,15 +132,15 @@ def _retried(events: int) -> str:
 
 def lead_as_json(lead: KnownLead) -> dict[str, Any]:
     """A lead in a listing."""
-    row = lead.row
+    record = lead.record
     return {
-        "id": row.id,
+        "id": record.id,
         "identifiers": dict(lead.identifiers),
-        "state": row.state,
-        "unsent": pending(from_json(row.document)),
-        "waiting_since": json_time(row.waiting_since),
-        "failing_since": json_time(row.failing_since),
-        "cause": cause_as_json(row.cause),
+        "state": record.state,
+        "unsent": record.unsent,
+        "waiting_since": json_time(record.waiting_since),
+        "failing_since": json_time(record.failing_since),
+        "cause": cause_as_json(record.cause),
     }
 
 
@@ -157,14 +157,14 @@ def at_hubspot_as_json(value: AtHubSpot) -> dict[str, Any]:
 def _print_page(out: Console, found: list[KnownLead], more: str | None) -> None:
     table = new_table("id", "lead", "state", "unsent fields", "waiting since (UTC)", "cause")
     for lead in found:
-        row = lead.row
+        record = lead.record
         table.add_row(
-            plain(row.id),
+            plain(record.id),
             plain(shown_lead(lead.identifiers)),
-            state_text(row.state),
-            plain(", ".join(pending(from_json(row.document)))),
-            plain(shown_time(row.waiting_since)),
-            plain(row.cause.detail if row.cause else ""),
+            state_text(record.state),
+            plain(", ".join(record.unsent)),
+            plain(shown_time(record.waiting_since)),
+            plain(record.cause.detail if record.cause else ""),
         )
     out.print(table)
     if more:
@@ -172,14 +172,13 @@ def _print_page(out: Console, found: list[KnownLead], more: str | None) -> None:
 
 
 def _details_as_json(details: LeadDetails) -> dict[str, Any]:
-    row = details.lead.row
-    state = from_json(row.document)
+    record = details.lead.record
     return {
         **lead_as_json(details.lead),
-        "due_at": json_time(row.due_at),
-        "failed_attempts": row.attempts,
+        "due_at": json_time(record.due_at),
+        "failed_attempts": record.attempts,
         "updated_at": json_time(details.updated_at),
-        "fields": {name: _field_as_json(field) for name, field in sorted(state.items())},
+        "fields": {name: _field_as_json(field) for name, field in sorted(record.fields.items())},
         "attempts": [attempt_as_json(attempt) for attempt in details.attempts],
     }
 
@@ -197,9 +196,9 @@ def _field_as_json(field: FieldState) -> dict[str, Any]:
 
 
 def _print_details(out: Console, details: LeadDetails) -> None:
-    row = details.lead.row
-    print_facts(out, f"Lead {row.id}", _facts(details))
-    fields = sorted(from_json(row.document).items())
+    record = details.lead.record
+    print_facts(out, f"Lead {record.id}", _facts(details))
+    fields = sorted(record.fields.items())
     print_heading(out, "Fields")
     table = new_table(
         "field", "value", "HubSpot has", "write", "happened (UTC)", "event", "mapping", "version"
@@ -220,16 +219,16 @@ def _cells(name: str, field: FieldState) -> tuple[str, ...]:
 
 
 def _facts(details: LeadDetails) -> dict[str, str]:
-    row = details.lead.row
+    record = details.lead.record
     facts = {
         **details.lead.identifiers,
-        "state": row.state,
-        "unsent": ", ".join(pending(from_json(row.document))),
-        "due": f"{shown_time(row.due_at)} UTC" if row.due_at else "",
-        "failing since": f"{shown_time(row.failing_since)} UTC" if row.failing_since else "",
-        "failed attempts": str(row.attempts or ""),
-        "cause": row.cause.detail if row.cause else "",
-        "cure": row.cause.cure if row.cause else "",
+        "state": record.state,
+        "unsent": ", ".join(record.unsent),
+        "due": f"{shown_time(record.due_at)} UTC" if record.due_at else "",
+        "failing since": f"{shown_time(record.failing_since)} UTC" if record.failing_since else "",
+        "failed attempts": str(record.attempts or ""),
+        "cause": record.cause.detail if record.cause else "",
+        "cure": record.cause.cure if record.cause else "",
         "updated": f"{shown_time(details.updated_at)} UTC",
     }
     return {name: value for name, value in facts.items() if value}

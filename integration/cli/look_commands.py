@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.text import Text
@@ -26,9 +26,9 @@ from integration.cli.stored import line_as_json, reading
 from integration.config.sources import BrokenSource, Source
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.values import EventState
 from integration.store.views.event_views import (
     EventLine,
-    EventState,
     RejectedLine,
     list_events,
     list_rejected,
@@ -122,7 +122,7 @@ def _state(source: Source | BrokenSource) -> str:
 @click.option("--source", help="Only events of this source.")
 @click.option(
     "--state",
-    type=click.Choice([*get_args(EventState), "rejected"]),
+    type=click.Choice([*EventState, "rejected"]),
     help="Only events in this state; rejected: requests that were not accepted.",
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
@@ -147,7 +147,7 @@ def events(
             rejected = list_rejected(connection, **page)
             _print_page(rejected, "requests", limit, as_json=as_json)
         else:
-            lines = list_events(connection, state=state, **page)  # type: ignore[arg-type]  # click checked it
+            lines = list_events(connection, state=EventState(state) if state else None, **page)
             _print_page(lines, "events", limit, as_json=as_json)
 
 

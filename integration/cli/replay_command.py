@@ -30,11 +30,11 @@ from integration.config.sources import BrokenSource, Configuration, Sources
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import Micros
+from integration.lead.planned import PlannedField
 from integration.pipeline.replay import (
+    ChangedLead,
     Counts,
     Plan,
-    PlannedField,
-    PlannedLead,
     Replay,
     Where,
     compile_where,
@@ -208,7 +208,7 @@ def _counts_as_json(counts: Counts, engine: Replay, *, dry_run: bool) -> dict[st
     }
 
 
-def _lead_as_json(lead: PlannedLead) -> dict[str, Any]:
+def _lead_as_json(lead: ChangedLead) -> dict[str, Any]:
     return {
         "lead": lead.id,
         "identifiers": lead.identifiers,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal
 
 Micros = int
@@ -143,6 +144,15 @@ class Identifier:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """An identifier of a lead. `found_at`: when HubSpot was asked; None when an event or a person said so."""
+
+    kind: str
+    value: str
+    found_at: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FieldChange:
     """One field that one event asks to change. `value` None blanks the field (`missing: clear`).
 
@@ -210,6 +220,16 @@ class Translation:
         return self.dead is None and self.ignored is None and self.fetch is None
 
 
+class EventState(StrEnum):
+    """How far an event is: `fetching` waits for what its source's API says; the last three are its end."""
+
+    RECEIVED = "received"
+    FETCHING = "fetching"
+    TRANSLATED = "translated"
+    IGNORED = "ignored"
+    DEAD = "dead"
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """The field changes that one event asks for on one lead, translated and validated.
@@ -221,6 +241,39 @@ class Update:
     event_id: str
     clock: tuple[Micros, str]
     changes: tuple[FieldChange, ...]
+    mapping_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedEvent:
+    """An event and what its mapping made of it. `key` is the source's own id of it (or a digest), `creates`
+    the mapping's `lead.create`.
+    """
+
+    id: str
+    source: str
+    key: str
+    translation: Translation
+    mapping_version: str
+    creates: bool = False
+
+    @property
+    def update(self) -> Update:
+        """The update that it asks for; only for translations that have one."""
+        clock = (self.translation.occurred_at or 0, f"{self.source}/{self.key}")
+        return Update(self.id, clock, self.translation.changes, self.mapping_version)
+
+
+@dataclass(frozen=True, slots=True)
+class EventEnd:
+    """How translation left an event: translated, ignored or dead, or fetching."""
+
+    id: str
+    state: EventState
+    type: str | None
+    occurred_at: Micros | None
+    lead_id: str | None = None
+    cause: Cause | None = None
     mapping_version: str = ""
 
 
@@ -269,3 +322,18 @@ class Outcome:
     values: Mapping[str, Wire | None] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
     refused_fields: Mapping[str, Cause] = field(default_factory=dict)
+
+    @property
+    def pauses_all(self) -> bool:
+        """Whether this says that no request can work now, whichever record it is for."""
+        return self.kind == "stop" or self.status == 429
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A bundle that was sent, and what came of it. `duration` is in microseconds."""
+
+    bundle: Bundle
+    outcome: Outcome
+    started_at: Micros
+    duration: int

@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 from integration.core.clock import Clock
 from integration.core.logs import log_action
 from integration.core.values import Micros
+from integration.lead.identity import IdentifierKey, KnownLeads, contradict
+from integration.lead.record import relinked
 from integration.operate.dead_letters import Letters, retry_dead
-from integration.pipeline.bundles import relinked
-from integration.pipeline.identity import LinkedMeanwhileError, make_one, retrying_links
-from integration.store import identifiers, lead_rows
+from integration.pipeline.knowing import LinkedMeanwhileError, join_leads, retrying_links
+from integration.store import identifiers, records
 from integration.store.engine import Store
-from integration.store.identifiers import SINGLE_KINDS, IdentifierKey
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -59,10 +59,10 @@ def _link_once(store: Store, key: IdentifierKey, lead_id: str, now: Micros) -> H
     with store.write() as connection:
         other = identifiers.find_by_identifiers(connection, {key}).get(key)
         how = _join(connection, key, lead_id, other, now)
-        row = lead_rows.lock(connection, [lead_id]).get(lead_id)
-        if row is None:
+        record = records.lock(connection, [lead_id]).get(lead_id)
+        if record is None:
             raise LinkedMeanwhileError
-        lead_rows.save(connection, [relinked(row, now)], now)
+        records.save(connection, [relinked(record, now)], now)
         announce(connection)
         return how
 
@@ -71,7 +71,7 @@ def _join(connection: Connection, key: IdentifierKey, lead_id: str, other: str |
     if other == lead_id:
         return "already"
     if other is not None and not _contradict(connection, lead_id, other):
-        make_one(connection, {other: lead_id}, now)
+        join_leads(connection, other, lead_id, now)
         return "merged"
     identifiers.unlink(connection, [key, *_replaced(connection, key, lead_id)])
     if not identifiers.link(connection, {key: lead_id}):
@@ -81,11 +81,7 @@ def _join(connection: Connection, key: IdentifierKey, lead_id: str, other: str |
 
 def _contradict(connection: Connection, one: str, other: str) -> bool:
     """Whether HubSpot knows the two by different guids or contact ids."""
-    single = identifiers.single_of(connection, [one, other])
-    return any(
-        (one, kind) in single and (other, kind) in single and single[one, kind] != single[other, kind]
-        for kind in SINGLE_KINDS
-    )
+    return contradict(one, other, KnownLeads(single=identifiers.single_of(connection, [one, other])))
 
 
 def _replaced(connection: Connection, key: IdentifierKey, lead_id: str) -> list[IdentifierKey]:

@@ -22,6 +22,7 @@ from integration.config.sources import Source, Sources
 from integration.core import metrics
 from integration.core.clock import Clock
 from integration.core.logs import log_action
+from integration.core.retry import retry_delay
 from integration.core.values import MICROS_PER_SECOND, Cause, FetchRequest, Micros
 from integration.http.bounded import (
     Answer,
@@ -34,7 +35,6 @@ from integration.http.bounded import (
 from integration.http.oauth import Token, TokenUnavailableError
 from integration.mapping import Fetch
 from integration.pipeline.reading import EventReader
-from integration.pipeline.settling import retry_delay
 from integration.pipeline.shared_token import SourceTokens, TokenOf
 from integration.store import fetches
 from integration.store.engine import Store

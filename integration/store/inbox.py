@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, LargeBinary, Row, and_, bindparam, delete, select, update
 
 from integration.core.clock import new_id
-from integration.core.values import Cause, IncomingEvent, Micros, RawRequest
+from integration.core.values import EventEnd, IncomingEvent, Micros, RawRequest
 from integration.store.leases import lease
 from integration.store.many import one_of, pair_of
 from integration.store.tables import events, fetches, requests
@@ -57,19 +57,6 @@ class ClaimedEvent:
     request_id: str
     request: RawRequest
     fetched: Fetched | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SettledEvent:
-    """How translation left an event: `state` is translated, ignored, dead, or fetching."""
-
-    id: str
-    state: str
-    type: str | None
-    occurred_at: Micros | None
-    lead_id: str | None = None
-    cause: Cause | None = None
-    mapping_version: str = ""
 
 
 def store_arrivals(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]:
@@ -303,7 +290,7 @@ def postpone(connection: Connection, ids: Collection[str], until: Micros) -> Non
         connection.execute(waiting.values(leased_by=None, leased_until=until))
 
 
-_SETTLE = (
+_END = (
     update(events)
     .where(events.c.id == bindparam("event_id"))
     .values(
@@ -322,17 +309,17 @@ _SETTLE = (
 )
 
 
-def settle_events(connection: Connection, settled: Sequence[SettledEvent], now: Micros) -> None:
+def end_events(connection: Connection, ends: Sequence[EventEnd], now: Micros) -> None:
     """Write down how translation left these events."""
-    if settled:
-        connection.execute(_SETTLE, [_settled_row(event, now) for event in settled])
+    if ends:
+        connection.execute(_END, [_end_row(end, now) for end in ends])
 
 
-def _settled_row(event: SettledEvent, now: Micros) -> dict[str, object]:
+def _end_row(event: EventEnd, now: Micros) -> dict[str, object]:
     cause = event.cause
     return {
         "event_id": event.id,
-        "new_state": event.state,
+        "new_state": event.state.value,
         "new_type": event.type,
         "new_time": event.occurred_at,
         "now": now,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, event, text
 
-from integration.core.values import Cause, Outcome
+from integration.core.values import Cause, EventState, Outcome
 from integration.operate import dead_letters
 from integration.operate.dead_letters import Letters, Retried, count_dead, retry_dead
 from integration.store import dead_rows
@@ -64,14 +64,14 @@ def test_letters_of_a_cause_come_newest_first_a_page_at_a_time(engine: Engine) -
     events = [dead_event(engine, str(number)) for number in range(3)]
     leads = [dead_lead(engine, guid) for guid in ("bob", "cleo")]
     with engine.store.read() as connection:
-        code = list_events(connection, limit=1, state="dead")[0].cause.code  # type: ignore[union-attr]
+        code = list_events(connection, limit=1, state=EventState.DEAD)[0].cause.code  # type: ignore[union-attr]
         first = list_dead_events(connection, cause=code, limit=2)
         second = list_dead_events(connection, cause=code, limit=2, before=first[-1].id)
         lead_page = list_dead_leads(connection, cause=REFUSED.code, limit=1)
-        lead_rest = list_dead_leads(connection, cause=REFUSED.code, limit=9, before=lead_page[0].row.id)
+        lead_rest = list_dead_leads(connection, cause=REFUSED.code, limit=9, before=lead_page[0].record.id)
         other = list_dead_leads(connection, cause="other", limit=9)
     assert [line.id for line in (*first, *second)] == events[::-1]
-    assert [lead.row.id for lead in (*lead_page, *lead_rest)] == leads[::-1]
+    assert [lead.record.id for lead in (*lead_page, *lead_rest)] == leads[::-1]
     assert other == []
 
 
@@ -133,10 +133,10 @@ def test_leads_are_listed_and_found_by_whatever_they_are_known_by(engine: Engine
         known = ("ann", "Ann@Example.com", "guid=ann", "email=ann@example.com", ann)
         assert [find_lead_id(connection, one) for one in known] == [ann] * 5
         assert find_lead_id(connection, "nobody") is None
-        assert {lead.row.id for lead in list_leads(connection, limit=9)} == {ann, bob}
+        assert {lead.record.id for lead in list_leads(connection, limit=9)} == {ann, bob}
         (first,) = list_leads(connection, limit=1)
-        (second,) = list_leads(connection, limit=1, before=first.row.id)
-    assert {first.row.id, second.row.id} == {ann, bob}
+        (second,) = list_leads(connection, limit=1, before=first.record.id)
+    assert {first.record.id, second.record.id} == {ann, bob}
 
 
 def test_the_status_counts_what_waits_and_what_was_sent(engine: Engine) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 from integration.core.values import Outcome
+from integration.lead.record import BundleTiming
 from integration.operate.linking import link, unlink
-from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.translate import Translator
-from integration.store import identifiers, lead_rows
+from integration.store import identifiers, records
 from integration.store.views.event_views import find_event, list_events
 from tests.engine import DAY, MIB, REFUSED, SECOND, Engine
 
@@ -55,7 +55,7 @@ def test_a_lead_is_never_merged_while_it_is_on_its_way(engine: Engine) -> None:
         engine.post({"id": id, "customer": id, "guid": guid, "city": "Rome"})
     engine.translate()
     with engine.store.write() as connection:
-        found = lead_rows.claim_due(connection, "other", engine.now, engine.now + 60 * SECOND, 10)
+        found = records.claim_due(connection, "other", engine.now, engine.now + 60 * SECOND, 10)
     assert len(found) == 2
 
     engine.post({"id": "c", "customer": "a", "guid": "ann", "city": "Oslo"})
@@ -63,7 +63,7 @@ def test_a_lead_is_never_merged_while_it_is_on_its_way(engine: Engine) -> None:
     assert engine.lead("customer=a").id != engine.lead("ann").id
 
     with engine.store.write() as connection:
-        lead_rows.recover_expired(connection, engine.now + 61 * SECOND)
+        records.recover_expired(connection, engine.now + 61 * SECOND)
     engine.now += 62 * SECOND
     engine.work()
     assert engine.lead("customer=a").id == engine.lead("ann").id

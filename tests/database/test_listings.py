@@ -9,14 +9,25 @@ import pytest
 from sqlalchemy import text
 
 from integration.core.clock import first_id_at
-from integration.core.values import Bundle, Cause, FieldChange, IncomingEvent, Outcome, RawRequest, Update
-from integration.store import identifiers, inbox, lead_rows, updates
-from integration.store.attempts import Attempt, add_attempts
+from integration.core.values import (
+    Attempt,
+    Bundle,
+    Cause,
+    EventEnd,
+    EventState,
+    FieldChange,
+    IncomingEvent,
+    Outcome,
+    RawRequest,
+    Update,
+)
+from integration.lead.record import Record
+from integration.store import identifiers, inbox, records, updates
+from integration.store.attempts import add_attempts
 from integration.store.engine import Store
-from integration.store.inbox import Arrival, SettledEvent
+from integration.store.inbox import Arrival
 from integration.store.upgrade import upgrade
 from integration.store.views.event_views import (
-    EventState,
     events_of_request,
     find_event,
     find_request,
@@ -57,8 +68,8 @@ def sqlite_store(tmp_path: Path) -> Iterator[Store]:
 def settle(store: Store, event_id: str, state: str, lead_id: str | None = None) -> None:
     cause = None if state == "translated" else Cause(f"{state}_code", f"{state} detail", f"{state} cure")
     with store.write() as connection:
-        event = SettledEvent(event_id, state, "invoice.paid", START, lead_id, cause, "v1")
-        inbox.settle_events(connection, [event], START)
+        event = EventEnd(event_id, EventState(state), "invoice.paid", START, lead_id, cause, "v1")
+        inbox.end_events(connection, [event], START)
 
 
 def test_events_come_newest_first_a_page_at_a_time(store: Store) -> None:
@@ -84,7 +95,7 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
             state: [line.id for line in list_events(connection, limit=9, state=state)]
             for state in ("received", "translated", "ignored", "dead")
         }
-        (line,) = list_events(connection, limit=9, state="dead", source="stripe")
+        (line,) = list_events(connection, limit=9, state=EventState.DEAD, source="stripe")
     assert [line.id for line in by_source] == [f"{waiting}-0", f"{dead}-0"]
     assert by_state == {
         "received": [f"{waiting}-0"],
@@ -148,7 +159,7 @@ def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(
     change = FieldChange("plan", "Pro", "latest", "mappings/stripe/mapping.yaml:9", "the plan")
     settle(store, event_id, "translated", lead_id)
     with store.write() as connection:
-        lead_rows.create(connection, [lead_id], START)
+        records.add(connection, [Record(lead_id)], START)
         identifiers.link(connection, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id})
         updates.put(connection, [(lead_id, Update(event_id, (START, "stripe/evt"), (change,), "v1"))])
         carried = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Pro"}, [event_id])

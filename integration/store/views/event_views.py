@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, literal_column, select
 
-from integration.core.values import Cause, FieldChange, Micros
+from integration.core.values import Cause, EventState, FieldChange, Micros
 from integration.store import updates
 from integration.store.identifiers import identifiers_of
 from integration.store.tables import attempts, events, leads, requests
 
-EventState = Literal["received", "fetching", "translated", "ignored", "dead"]
 ATTEMPTS_SHOWN = 50
-_SETTLED = ("fetching", "translated", "ignored", "dead")
+_PAST_RECEIVED = frozenset(EventState) - {EventState.RECEIVED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class EventLine:
     type: str | None
     occurred_at: Micros | None
     received_at: Micros
-    state: str
+    state: EventState
     dedup_key: str
     lead: Mapping[str, str]
     cause: Cause | None
@@ -107,9 +106,9 @@ def list_events(
     if source is not None:
         query = query.where(events.c.source == source)
     if state is not None:
-        query = query.where(events.c.state == literal_column(f"'{state}'"))
+        query = query.where(events.c.state == literal_column(f"'{state.value}'"))
     if (
-        state in _SETTLED
+        state in _PAST_RECEIVED
     ):  # says so in words: SQLite uses a partial index only where its condition is repeated
         query = query.where(events.c.state != literal_column("'received'"))
     return _event_lines(connection, query)
@@ -209,7 +208,7 @@ def _event_line(row: Row[Any], lead: Mapping[str, str]) -> EventLine:
         type=row.type,
         occurred_at=row.occurred_at,
         received_at=row.received_at,
-        state=row.state,
+        state=EventState(row.state),
         dedup_key=row.dedup_key,
         lead=lead,
         cause=Cause(row.cause, row.detail or "", row.cure or "") if row.cause else None,

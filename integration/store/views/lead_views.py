@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, literal_column, select
 
 from integration.core.values import Micros
+from integration.lead.record import Record
 from integration.store.identifiers import identifiers_of
-from integration.store.lead_rows import LeadRow, find
 from integration.store.many import pair_of
+from integration.store.records import find
 from integration.store.tables import attempts, identifiers, leads
 from integration.store.views.event_views import AttemptLine, attempt_line
 
@@ -21,7 +22,7 @@ _KINDS_TO_TRY = ("guid", "contact_id", "email")
 class KnownLead:
     """A lead with its identifiers by kind."""
 
-    row: LeadRow
+    record: Record
     identifiers: Mapping[str, str]
 
 
