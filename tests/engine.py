@@ -116,6 +116,7 @@ class Engine:
     def __init__(self, store: Store, folder: Path) -> None:
         self.store = store
         self.now = START
+        self.batch = 200
         self.hubspot = FakeHubSpot()
         self._verifier = Verifier(Certificates())
         self.environ = {"SHOP_TOKEN": "opensesame"}
@@ -169,7 +170,10 @@ class Engine:
     def translate(self) -> None:
         """Translate all that waits, as a worker would."""
         timing = BundleTiming(0, 0)
-        translator = Translator(self.store, self.sources, self._clock, timing, worker="w", max_body_bytes=MIB)
+        translator = Translator(
+            self.store, self.sources, self._clock, timing,
+            worker="w", max_body_bytes=MIB, batch=self.batch,
+        )  # fmt: skip
         while translator.run_once():
             pass
 

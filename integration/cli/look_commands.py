@@ -122,7 +122,7 @@ def _state(source: Source | BrokenSource) -> str:
 @click.option("--source", help="Only events of this source.")
 @click.option(
     "--state",
-    type=click.Choice([*EventState, "rejected"]),
+    type=click.Choice([*(state.value for state in EventState), "rejected"]),
     help="Only events in this state; rejected: requests that were not accepted.",
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")

@@ -92,8 +92,7 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
     with store.read() as connection:
         by_source = list_events(connection, limit=9, source="stripe")
         by_state = {
-            state: [line.id for line in list_events(connection, limit=9, state=state)]
-            for state in ("received", "translated", "ignored", "dead")
+            state: [line.id for line in list_events(connection, limit=9, state=state)] for state in EventState
         }
         (line,) = list_events(connection, limit=9, state=EventState.DEAD, source="stripe")
     assert [line.id for line in by_source] == [f"{waiting}-0", f"{dead}-0"]
@@ -102,6 +101,7 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
         "translated": [],
         "ignored": [f"{ignored}-0"],
         "dead": [f"{dead}-0"],
+        "fetching": [],
     }
     assert line.cause == Cause("dead_code", "dead detail", "dead cure")
 
@@ -111,10 +111,10 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
     [
         pytest.param(None, None, "sqlite_autoindex_events_1", id="all"),
         pytest.param(None, "stripe", "events_by_source", id="of a source"),
-        pytest.param("received", None, "events_received", id="received"),
-        pytest.param("translated", None, "events_settled", id="translated"),
-        pytest.param("ignored", None, "events_settled", id="ignored"),
-        pytest.param("dead", None, "events_settled", id="dead"),
+        pytest.param(EventState.RECEIVED, None, "events_received", id="received"),
+        pytest.param(EventState.TRANSLATED, None, "events_settled", id="translated"),
+        pytest.param(EventState.IGNORED, None, "events_settled", id="ignored"),
+        pytest.param(EventState.DEAD, None, "events_settled", id="dead"),
     ],
 )
 def test_each_page_goes_down_one_index_and_sorts_nothing(
