@@ -122,6 +122,7 @@ class Engine:
         self.environ = {"SHOP_TOKEN": "opensesame"}
         self._folder = folder
         self.write_mapping(MAPPING)
+        self.timing = BundleTiming(0, 0)
         self._deliverer = Deliverer(
             store, self.hubspot, self._clock, RateLimit(10_000, 1), worker="w", concurrency=2
         )
@@ -141,6 +142,10 @@ class Engine:
         file = self._folder / source / "mapping.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+    def bundle_for(self, window: float, max_wait: float) -> None:
+        """From now on leads wait for more changes, by BUNDLE_WINDOW and BUNDLE_MAX_WAIT in seconds."""
+        self.timing = BundleTiming.from_seconds(window, max_wait)
 
     def change_mapping(self, old: str, new: str) -> None:
         file = self._folder / "shop" / "mapping.yaml"
@@ -169,8 +174,9 @@ class Engine:
 
     def translate(self) -> None:
         """Translate all that waits, as a worker would."""
-        timing = BundleTiming(0, 0)
-        translator = Translator(self.store, self.sources, self._clock, timing, worker="w", max_body_bytes=MIB)
+        translator = Translator(
+            self.store, self.sources, self._clock, self.timing, worker="w", max_body_bytes=MIB
+        )
         while translator.run_once():
             pass
 
