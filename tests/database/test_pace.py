@@ -1,4 +1,4 @@
-"""When a lead's changes go: together if they come together, in time if they never stop, slowly if they fail."""
+"""When changes go: together if they come together, in time if they never stop, slowly if a lead fails."""
 
 from __future__ import annotations
 
