@@ -18,6 +18,7 @@ from integration.operate.retention import Retention
 from integration.pipeline.accept import Accepted, Intake, RefusedError
 from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
+from integration.pipeline.fetch import Fetcher
 from integration.pipeline.rebuild import refold_once
 from integration.pipeline.replay import Counts, Plan, Replay, Where
 from integration.pipeline.translate import Translator
@@ -179,6 +180,19 @@ class Engine:
         )
         while translator.run_once():
             pass
+
+    def fetch(self) -> None:
+        """Get from the sources' APIs what events wait for, as a worker would."""
+        fetcher = Fetcher(
+            self.store, self.sources, self._clock, worker="w", max_body_bytes=MIB, allow_private=True
+        )
+        while fetcher.run_once():
+            pass
+        fetcher.close()
+
+    def keep_leases(self) -> None:
+        """Take over what workers held that went silent."""
+        self._deliverer.keep_leases()
 
     def refold(self) -> int:
         return refold_once(self.store, self._clock)
