@@ -18,6 +18,7 @@ from integration.operate.dead_letters import Letters, retry_dead
 from integration.operate.retention import Retention
 from integration.pipeline.accept import Accepted, Intake, RefusedError
 from integration.pipeline.deliver import Deliverer
+from integration.pipeline.fetch import Fetcher
 from integration.pipeline.rebuild import rebuild_once
 from integration.pipeline.replay import Counts, Plan, Replay, Where
 from integration.pipeline.translate import Translator
@@ -122,6 +123,7 @@ class Engine:
         self.environ = {"SHOP_TOKEN": "opensesame"}
         self._folder = folder
         self.write_mapping(MAPPING)
+        self.timing = BundleTiming(0, 0)
         self._deliverer = Deliverer(
             store, self.hubspot, self._clock, RateLimit(10_000, 1), worker="w", concurrency=2
         )
@@ -141,6 +143,10 @@ class Engine:
         file = self._folder / source / "mapping.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+    def bundle_for(self, window: float, max_wait: float) -> None:
+        """From now on leads wait for more changes, by BUNDLE_WINDOW and BUNDLE_MAX_WAIT in seconds."""
+        self.timing = BundleTiming.from_seconds(window, max_wait)
 
     def change_mapping(self, old: str, new: str) -> None:
         file = self._folder / "shop" / "mapping.yaml"
@@ -169,13 +175,25 @@ class Engine:
 
     def translate(self) -> None:
         """Translate all that waits, as a worker would."""
-        timing = BundleTiming(0, 0)
         translator = Translator(
-            self.store, self.sources, self._clock, timing,
+            self.store, self.sources, self._clock, self.timing,
             worker="w", max_body_bytes=MIB, batch=self.batch,
         )  # fmt: skip
         while translator.run_once():
             pass
+
+    def fetch(self) -> None:
+        """Get from the sources' APIs what events wait for, as a worker would."""
+        fetcher = Fetcher(
+            self.store, self.sources, self._clock, worker="w", max_body_bytes=MIB, allow_private=True
+        )
+        while fetcher.run_once():
+            pass
+        fetcher.close()
+
+    def keep_leases(self) -> None:
+        """Take over what workers held that went silent."""
+        self._deliverer.keep_leases()
 
     def refold(self) -> int:
         return rebuild_once(self.store, self._clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -14,11 +15,14 @@ from pathlib import Path
 import click
 
 from integration.core.errors import LeadwireError, SettingError
-from integration.core.logs import configure_logs
+from integration.core.logs import configure_logs, log_action
 from integration.core.settings import Settings
 from integration.store.engine import Store, parse_url
+from integration.store.schema import said_of
 from integration.store.upgrade import upgrade
 from integration.supervise import Program, Supervisor, on_termination
+
+log = logging.getLogger(__name__)
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 WEB = Program(
@@ -44,7 +48,7 @@ def serve(port: int | None) -> None:
     settings = Settings.read(environment)
     configure_logs(settings.log_level)
     _require_free(settings.port)
-    _upgrade(settings)
+    log_action(log, "schema.checked", _upgrade(settings))
     with _metrics_directory(settings, environment) as directory:
         supervisor = Supervisor((WEB, WORKER), {**environment, METRICS_VARIABLE: directory})
         with on_termination(supervisor.stop):
@@ -60,19 +64,22 @@ def db() -> None:
 def db_upgrade() -> None:
     """Bring the schema up to date.
 
-    Safe to run at any time, from several machines at once, and while older processes still work.
+    Safe to run at any time, from several machines at once, and while older processes still work. A database
+    that is newer than this program, as after a rollback, stays as it is.
     """
-    shown_as = _upgrade(Settings.read())
-    click.echo(f"The database at {shown_as} is up to date.")
+    click.echo(_upgrade(Settings.read()))
 
 
 def _upgrade(settings: Settings) -> str:
+    """Returns what came of it, in a sentence."""
     store = Store(settings.database_url)
     try:
-        upgrade(store)
+        newer = upgrade(store)
     finally:
         store.dispose()
-    return store.shown_as
+    if newer is None:
+        return f"The database at {store.shown_as} is up to date."
+    return f"The database at {store.shown_as} stays as it is: {said_of(newer)}."
 
 
 def _require_free(port: int) -> None:

@@ -12,6 +12,7 @@ from integration.cli.stored import reading
 from integration.core.clock import now
 from integration.core.settings import RateLimit, Settings
 from integration.core.values import MICROS_PER_SECOND, Micros
+from integration.store.schema import is_newer, said_of, version_of
 from integration.store.views.status_view import RECENT_MINUTES, Status, read_status
 
 
@@ -22,15 +23,19 @@ def status(*, as_json: bool) -> None:
     settings = Settings.read()
     with reading(settings) as connection:
         found = read_status(connection, now())
+        version = version_of(connection)
     limit = settings.hubspot_rate_limit
     if found.slots:  # what the workers run with counts, not what is set here
         limit = replace(limit, requests=found.slots)
     if as_json:
-        print_json(_as_json(found, limit))
+        schema = {"version": version, "newer_than_program": is_newer(version)}
+        print_json({**_as_json(found, limit), "schema": schema})
         return
     out = console()
     for name, text in _lines(found, limit).items():
         out.print(plain(f"{name:<9} {text}"), soft_wrap=True)
+    if is_newer(version):
+        out.print(plain(f"{'store':<9} works; {said_of(version)}"), soft_wrap=True)
 
 
 def seconds_until_clear(found: Status, limit: RateLimit) -> float:

@@ -50,6 +50,20 @@ def test_a_changed_mapping_sends_only_what_differs(engine: Engine) -> None:
     assert engine.work() == [("ann", {"city": "Ostia"})]
 
 
+@pytest.mark.parametrize(("write", "sent"), [("earliest", "Rome"), ("latest", None)])
+def test_a_write_rule_that_alone_is_changed_is_a_change(engine: Engine, write: str, sent: str | None) -> None:
+    engine.post({"id": "a", "guid": "ann", "city": "Rome"})
+    engine.post({"id": "b", "guid": "ann", "city": "Oslo"})
+    assert engine.work() == [("ann", {"city": "Oslo"})]
+
+    engine.change_mapping("city: city", f"city: {{from: city, write: {write}}}")
+
+    planned = engine.plan()
+    assert [[field.name for field in lead.fields] for lead in planned.leads] == ([["city"]] if sent else [])
+    assert engine.replay().changed == (2 if sent else 0)
+    assert engine.work() == ([("ann", {"city": sent})] if sent else [])
+
+
 def test_a_field_that_is_no_longer_set_stays_at_hubspot(engine: Engine) -> None:
     engine.post({"id": "a", **ANN, "city": "Rome", "score": 1})
     engine.work()
