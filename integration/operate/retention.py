@@ -7,6 +7,7 @@ Events outlive their requests: a late duplicate is still known as one.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from integration.core.clock import Clock
@@ -15,6 +16,7 @@ from integration.core.values import MICROS_PER_SECOND, Micros, Update
 from integration.lead.merge import from_json, merge, to_json
 from integration.store import history, lead_rows
 from integration.store.engine import Store
+from integration.store.isolation import Culprit, cause_of, isolated
 from integration.store.lead_rows import LeadRow
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,15 @@ class Retention:
 
     def _prune(self, request_ids: list[str]) -> int:
         """Remove those of these requests that are settled; returns how many those were."""
+        pruned = 0
+        for part in isolated(request_ids, self._prune_once):
+            if isinstance(part, Culprit):
+                _report_kept(part)
+            else:
+                pruned += part.result
+        return pruned
+
+    def _prune_once(self, request_ids: Sequence[str]) -> int:
         with self._store.write() as connection:
             settled = history.lock_prunable(connection, request_ids)
             if settled:
@@ -61,6 +72,14 @@ class Retention:
                 lead_rows.save(connection, folded, self._clock())
                 history.delete_requests(connection, settled)
             return len(settled)
+
+
+def _report_kept(culprit: Culprit[str]) -> None:
+    cause = cause_of(culprit.error)
+    log_action(
+        log, "retention.kept", f"An old request stays, as what it led to cannot be kept: {cause.detail}",
+        logging.ERROR, id=culprit.item, cause=cause.code, cure=cause.cure,
+    )  # fmt: skip
 
 
 def _fold(row: LeadRow, removed: list[Update]) -> LeadRow:

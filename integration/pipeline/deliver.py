@@ -40,6 +40,8 @@ from integration.store.attempts import Attempt
 from integration.store.budget import Slot
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
+from integration.store.identifiers import Link
+from integration.store.isolation import cause_of, lies_in_data, stored_or_set_aside
 from integration.store.lead_rows import LeadRow
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,13 @@ class _Settled:
 
     slots: tuple[Slot, ...]
     attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What is next for a lead could not be found out: it is a dead letter."""
+
+    cause: Cause
 
 
 class Deliverer:
@@ -196,7 +205,7 @@ class Deliverer:
         until = now + LEASE_SECONDS * MICROS_PER_SECOND
         rows = lead_rows.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
-        planned = [(row, next_request(row, links[row.id], self._reach, now)) for row in rows]
+        planned = [(row, self._planned(row, links[row.id], now)) for row in rows]
         lead_rows.save(connection, [self._without_request(row, plan, now) for row, plan in planned
                                 if not isinstance(plan, Bundle)], now)  # fmt: skip
         to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]
@@ -206,13 +215,23 @@ class Deliverer:
         budget.occupy(connection, {slot: free_at[slot[0]] for job in jobs for slot in job.slots})
         return Claim(tuple(jobs), None)
 
-    def _without_request(self, row: LeadRow, plan: Cause | None, now: Micros) -> LeadRow:
+    def _planned(self, row: LeadRow, links: Sequence[Link], now: Micros) -> Bundle | Cause | _Failed | None:
+        """What goes to HubSpot for this lead; an unexpected error costs this lead only."""
+        try:
+            return next_request(row, links, self._reach, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other leads of the claim go on
+            return _Failed(cause_of(error))
+
+    def _without_request(self, row: LeadRow, plan: Cause | _Failed | None, now: Micros) -> LeadRow:
         """A lead with nothing to send, or one that cannot be addressed yet and waits until it can."""
         if plan is None:
             return at_rest_or_due(row, now)
-        nowhere = Attempt(Bundle(row.id, {}, {}), Outcome("not_found", cause=plan), now, 0)
+        failed = isinstance(plan, _Failed)
+        cause = plan.cause if isinstance(plan, _Failed) else plan
+        outcome = Outcome("set_aside" if failed else "not_found", cause=cause)
+        nowhere = Attempt(Bundle(row.id, {}, {}), outcome, now, 0)
         settled = settled_row(row, nowhere, now, self._jitter.random())
-        _report_unsent(settled, plan)
+        _report_unsent(settled, cause)
         return settled
 
     def _jobs(
@@ -351,10 +370,30 @@ class Deliverer:
             for attempt in made:
                 log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=attempt.bundle.lead_id)
             return
+        except Exception as error:
+            if not lies_in_data(error):
+                raise
+            rows, made = self._settle_isolated(job.slots, made)
         waiting_since = {row.id: row.waiting_since for row in job.rows}
         for attempt in made:
             id = attempt.bundle.lead_id
             _report(attempt, waiting_since[id], rows.get(id), self._clock())
+
+    def _settle_isolated(
+        self, slots: tuple[Slot, ...], made: Sequence[Attempt]
+    ) -> tuple[dict[str, LeadRow], list[Attempt]]:
+        """Settle a request one of whose attempts cannot be stored: that lead alone is a dead letter."""
+        self._settle_now(slots, ())
+        rows: dict[str, LeadRow] = {}
+        stored: list[Attempt] = []
+        for part in stored_or_set_aside(made, lambda some: self._settle_now((), some), _set_aside):
+            rows |= part.result
+            stored += part.items
+        return rows, stored
+
+    def _settle_now(self, slots: tuple[Slot, ...], made: Sequence[Attempt]) -> Mapping[str, LeadRow]:
+        with self._store.write() as connection:
+            return self._settle_in(connection, [_Settled(slots, tuple(made))])[0]
 
     def _settle_in(self, connection: Connection, done: Sequence[_Settled]) -> list[Mapping[str, LeadRow]]:
         """The leads as they are after these attempts, without those whose lease ran out meanwhile."""
@@ -405,6 +444,12 @@ class Deliverer:
         if used_up_for:
             until = now + int(used_up_for * MICROS_PER_SECOND)
             budget.pause(connection, budget.Pause(until, 0, "HubSpot says that its limit is used up"))
+
+
+def _set_aside(attempt: Attempt, cause: Cause) -> Attempt:
+    """The attempt as one that makes its lead a dead letter, and tells nothing else."""
+    nothing = Bundle(attempt.bundle.lead_id, {}, {}, attempt.bundle.event_ids)
+    return replace(attempt, bundle=nothing, outcome=Outcome("set_aside", attempt.outcome.status, cause))
 
 
 def _report(attempt: Attempt, waiting_since: Micros | None, row: LeadRow | None, now: Micros) -> None:

@@ -23,7 +23,7 @@ from integration.config.sources import Source, Sources
 from integration.core.clock import Clock
 from integration.core.errors import LeadwireError
 from integration.core.logs import log_action
-from integration.core.values import Micros, RawRequest, Update
+from integration.core.values import Cause, Micros, RawRequest, Update
 from integration.lead.merge import FieldState, LeadState, from_json, pending, same
 from integration.pipeline.handshakes import reply_to
 from integration.pipeline.identity import (
@@ -44,6 +44,7 @@ from integration.pipeline.translate import (
     has_update,
     identified,
     resolve_leads,
+    set_aside,
     settled_event,
     translate_events,
 )
@@ -52,6 +53,7 @@ from integration.store import fetches, history, identifiers, inbox, lead_rows, u
 from integration.store.engine import Store
 from integration.store.history import Selection, SettledEvent
 from integration.store.identifiers import SINGLE_KINDS, IdentifierKey
+from integration.store.isolation import stored_or_set_aside
 from integration.store.lead_rows import LeadRow
 from integration.store.wakeup import announce
 
@@ -110,6 +112,7 @@ class Plan:
 Progress = Callable[[Counts], None]
 Where = Callable[[object], bool]
 _Asked = tuple[str, Update]
+_Pair = tuple[SettledEvent, Translated]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,7 @@ class Replay:
         """Translate the selected events again, then rebuild the leads that this changes."""
         counts = Counts()
         for looked_at, chosen in self._batches(selection, where):
-            changed, marked = retrying_links(lambda chosen=chosen: self._replace(chosen))  # type: ignore[misc]
+            changed, marked = self._replace(chosen)
             counts = _add(counts, looked_at, chosen, changed, marked)
             progress(counts)
         while not self.stopped and refold_once(self._store, self._clock):
@@ -253,9 +256,14 @@ class Replay:
 
     def _replace(self, items: Sequence[SettledEvent]) -> tuple[int, int]:
         """How many of these events now ask for something else, and how many leads are marked for that."""
-        if not items:
-            return 0, 0
-        pairs = self._translated(items)
+        parts = stored_or_set_aside(self._translated(items), self._replace_linked, _set_aside)
+        done = [part.result for part in parts]
+        return sum(changed for changed, _ in done), sum(marked for _, marked in done)
+
+    def _replace_linked(self, pairs: Sequence[_Pair]) -> tuple[int, int]:
+        return retrying_links(lambda: self._replace_once(pairs))
+
+    def _replace_once(self, pairs: Sequence[_Pair]) -> tuple[int, int]:
         with self._store.write() as connection:
             return _replace_in(connection, pairs, self._clock())
 
@@ -356,9 +364,11 @@ def _add(counts: Counts, looked_at: int, chosen: Sequence[SettledEvent], changed
     )
 
 
-def _replace_in(
-    connection: Connection, pairs: Sequence[tuple[SettledEvent, Translated]], now: Micros
-) -> tuple[int, int]:
+def _set_aside(pair: _Pair, cause: Cause) -> _Pair:
+    return pair[0], set_aside(pair[1], cause)
+
+
+def _replace_in(connection: Connection, pairs: Sequence[_Pair], now: Micros) -> tuple[int, int]:
     settled_now = history.lock_settled(connection, [item.event.id for item, _ in pairs])
     pairs = [pair for pair in pairs if pair[0].event.id in settled_now]
     resolved = resolve_leads(connection, [new for _, new in pairs], now)

@@ -34,6 +34,7 @@ from integration.pipeline.reading import EventReader
 from integration.store import fetches, inbox, lead_rows, updates
 from integration.store.engine import Store
 from integration.store.inbox import ClaimedEvent, Fetched, SettledEvent
+from integration.store.isolation import cause_of, stored_or_set_aside
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -102,8 +103,12 @@ class Translator:
             )
 
     def _settle(self, translated: Sequence[Translated]) -> None:
-        for item, event in retrying_links(lambda: self._settle_once(translated)):
-            _report(item, event)
+        for part in stored_or_set_aside(translated, self._settle_linked, set_aside):
+            for item, event in part.result:
+                _report(item, event)
+
+    def _settle_linked(self, translated: Sequence[Translated]) -> list[tuple[Translated, SettledEvent]]:
+        return retrying_links(lambda: self._settle_once(translated))
 
     def _settle_once(self, translated: Sequence[Translated]) -> list[tuple[Translated, SettledEvent]]:
         with self._store.write() as connection:
@@ -134,14 +139,24 @@ def translate_events(
     reader = EventReader(max_body_bytes)
     result = []
     for event in claimed:
-        source = configuration.sources.get(event.source)
-        if not isinstance(source, Source):
-            result.append(Translated(event, Translation(dead=_no_mapping(event.source)), ""))
-            continue
-        translation = _translate(configuration, source, event, reader.context(source, event))
-        mapping = source.mapping
-        result.append(Translated(event, translation, mapping.version, mapping.creates_leads))
+        try:
+            result.append(_translated(configuration, reader, event))
+        except Exception as error:  # noqa: BLE001 - a fault of the program costs this event only
+            result.append(Translated(event, Translation(dead=cause_of(error)), ""))
     return result
+
+
+def _translated(configuration: Configuration, reader: EventReader, event: ClaimedEvent) -> Translated:
+    source = configuration.sources.get(event.source)
+    if not isinstance(source, Source):
+        return Translated(event, Translation(dead=_no_mapping(event.source)), "")
+    translation = _translate(configuration, source, event, reader.context(source, event))
+    return Translated(event, translation, source.mapping.version, source.mapping.creates_leads)
+
+
+def set_aside(item: Translated, cause: Cause) -> Translated:
+    """The event as a dead letter: nothing of what it says is stored, but its type."""
+    return replace(item, translation=Translation(type=item.translation.type, dead=cause))
 
 
 def _translate(

@@ -31,6 +31,11 @@ GIVE_UP_ON_A_SILENT_SERVER = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,  # milliseconds
 }
+_CONFLICTS = ("40001", "40P01")  # serialization failure, deadlock
+
+
+class StoreConflictError(StoreUnavailableError):
+    """Two transactions were in each other's way (a deadlock): run again, this one finds the other done."""
 
 
 class Store:
@@ -116,6 +121,11 @@ def _failures_named(shown_as: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _CONFLICTS:
+            raise StoreConflictError(
+                f"The store at {shown_as} had to end a transaction that was in the way of another; "
+                "it is tried again."
+            ) from error
         if not _is_outage(error):
             raise
         raise StoreUnavailableError(

@@ -234,10 +234,16 @@ def mark_for_refold(connection: Connection, ids: Collection[str]) -> int:
     return connection.execute(update(leads).where(chosen, leads.c.refold == 0).values(refold=1)).rowcount
 
 
-def lock_for_refold(connection: Connection, limit: int) -> dict[str, LeadRow]:
-    """Up to `limit` leads whose documents are to be rebuilt: locked, and no longer marked afterwards."""
+def to_refold(connection: Connection, limit: int) -> list[str]:
+    """Up to `limit` leads whose documents are to be rebuilt and that nobody holds, the oldest first."""
+    marked = select(leads.c.id).where(leads.c.refold == 1).order_by(leads.c.id).limit(limit)
+    return list(connection.execute(marked.with_for_update(skip_locked=True)).scalars())
+
+
+def lock_for_refold(connection: Connection, ids: Collection[str]) -> dict[str, LeadRow]:
+    """Those of these leads whose documents are to be rebuilt: locked, and no longer marked afterwards."""
     free = (
-        select(leads.c.id).where(leads.c.refold == 1).order_by(leads.c.id).limit(limit)
+        select(leads.c.id).where(one_of(leads.c.id, ids), leads.c.refold == 1).order_by(leads.c.id)
         .with_for_update(skip_locked=True)
     )  # fmt: skip
     taken = (
@@ -246,6 +252,13 @@ def lock_for_refold(connection: Connection, limit: int) -> dict[str, LeadRow]:
     return {row.id: _lead_row(row) for row in connection.execute(taken)}
 
 
-def anything_to_refold(connection: Connection) -> bool:
-    """Whether a document is to be rebuilt."""
-    return connection.execute(select(leads.c.id).where(leads.c.refold == 1).limit(1)).first() is not None
+def set_aside(connection: Connection, id: str, cause: Cause, now: Micros) -> None:
+    """The lead is a dead letter, whatever it was; its document is not to be rebuilt any more."""
+    dead = update(leads).where(leads.c.id == id)
+    connection.execute(
+        dead.values(
+            state="dead", refold=0, due_at=None, waiting_since=None, leased_by=None,
+            failing_since=func.coalesce(leads.c.failing_since, now), updated_at=now,
+            cause=cause.code, detail=cause.detail, cure=cause.cure,
+        )
+    )  # fmt: skip
