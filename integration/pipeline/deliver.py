@@ -94,7 +94,8 @@ class _Failed:
 class Deliverer:
     """Sends due bundles. Any number may run at once, in any process: leases and the budget are shared.
 
-    Raises SettingError if the rate limit leaves no room for what one call of the destination's can cost.
+    Raises SettingError if the rate limit leaves no room for what one call of the destination's can cost, and
+    StoreUnavailableError.
     """
 
     def __init__(
@@ -118,6 +119,9 @@ class Deliverer:
         self._worker = worker
         self._concurrency = concurrency
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, keeps no secret
+        with store.write() as connection:  # before any thread begins: without a store, this is tried again
+            for account, limit in self._windows.items():
+                budget.ensure_slots(connection, limit.requests, account)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="deliver")
         self._settle: GroupCommit[_Settled, Mapping[str, LeadRow]] = GroupCommit(
             store, self._settle_in, name="settle"
@@ -128,9 +132,6 @@ class Deliverer:
         # again, while the second is still on its way.
         self._in_hand: Counter[str] = Counter()
         self._counting = threading.Lock()
-        with store.write() as connection:
-            for account, limit in self._windows.items():
-                budget.ensure_slots(connection, limit.requests, account)
 
     @property
     def in_hand(self) -> int:
