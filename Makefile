@@ -18,9 +18,9 @@ test: $(VENV)/dev.done  ## the test suite, on SQLite and PostgreSQL
 test-all: $(VENV)/dev.done  ## with the long ones: kill -9 under load, many rounds
 	@$(BIN)/python -m pytest $(ARGS)
 
-chaos: $(VENV)/dev.done  ## kill -9 of anything under load, many rounds: make chaos ROUNDS=200 DATABASE=sqlite
+chaos: $(VENV)/dev.done  ## kill -9 of anything under load, many rounds: make chaos ROUNDS=200 DATABASE=sqlite API=contacts
 	@$(BIN)/python -m tests.acceptance.chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1) \
-		--database $(or $(DATABASE),sqlite)
+		--database $(or $(DATABASE),sqlite) --api $(or $(API),leads-v1) --minutes $(or $(MINUTES),60)
 
 lint: $(VENV)/dev.done  ## ruff: rules and format
 	@$(BIN)/ruff check .

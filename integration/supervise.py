@@ -58,6 +58,10 @@ class Supervisor:
         for name, process in self._running.items():
             _end(name, process, deadline)
 
+    def stopped(self, seconds: float) -> bool:
+        """Wait for so long; returns whether everything is to stop."""
+        return self._stopping.wait(seconds)
+
     def _keep(self, program: Program) -> None:
         pause = 0.0
         while (process := self._start(program)) is not None:
@@ -95,7 +99,7 @@ def next_pause(last: float, ran: float) -> float:
 
 
 @contextmanager
-def on_termination(stop: Callable[[], None]) -> Iterator[None]:
+def on_termination(stop: Callable[[], object]) -> Iterator[None]:
     """Within the block, the first SIGTERM, SIGINT or SIGHUP calls `stop`; for the main thread only.
 
     `stop` runs in a thread of its own: a signal handler interrupts the main thread anywhere, also where

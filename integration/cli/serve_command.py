@@ -8,22 +8,26 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from integration.core.errors import LeadwireError, SettingError
+from integration.core.errors import LeadwireError, SettingError, StoreUnavailableError
 from integration.core.logs import configure_logs, log_action
 from integration.core.settings import Settings
-from integration.store.engine import Store, parse_url
+from integration.store.engine import Store, StoreRefusedError, parse_url
+from integration.store.patience import patiently
 from integration.store.schema import said_of
 from integration.store.upgrade import upgrade
 from integration.supervise import Program, Supervisor, on_termination
 
 log = logging.getLogger(__name__)
 
+UPGRADE_WAIT_SECONDS = 60.0
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 WEB = Program(
     "web",
@@ -42,17 +46,43 @@ class PortTakenError(LeadwireError):
 def serve(port: int | None) -> None:
     """Run web and worker together on this machine.
 
-    Brings the database's schema up to date first. SIGTERM or Ctrl-C ends both after what is in hand.
+    Brings the database's schema up to date first; without a database, web answers 503 until there is one.
+    SIGTERM or Ctrl-C ends both after what is in hand.
     """
     environment = {**os.environ} if port is None else {**os.environ, "PORT": str(port)}
     settings = Settings.read(environment)
     configure_logs(settings.log_level)
     _require_free(settings.port)
-    log_action(log, "schema.checked", _upgrade(settings))
+    store = Store(settings.database_url)
     with _metrics_directory(settings, environment) as directory:
         supervisor = Supervisor((WEB, WORKER), {**environment, METRICS_VARIABLE: directory})
-        with on_termination(supervisor.stop):
+        with on_termination(supervisor.stop), _upgraded(store, supervisor):
             supervisor.run()
+
+
+@contextmanager
+def _upgraded(store: Store, supervisor: Supervisor) -> Iterator[None]:
+    """The schema is up to date within the block; where there is no database yet, as soon as there is one."""
+    try:
+        log_action(log, "schema.checked", _upgrade(store))
+    except StoreRefusedError:
+        raise
+    except StoreUnavailableError:
+        with ThreadPoolExecutor(1) as threads:
+            upgrading = threads.submit(_upgrade_later, store, supervisor)
+            yield
+            upgrading.result()
+    else:
+        yield
+
+
+def _upgrade_later(store: Store, supervisor: Supervisor) -> None:
+    try:
+        if said := patiently(lambda: _upgrade(store), supervisor.stopped):
+            log_action(log, "schema.checked", said)
+    except LeadwireError:
+        supervisor.stop()
+        raise
 
 
 @click.group()
@@ -62,17 +92,17 @@ def db() -> None:
 
 @db.command(name="upgrade")
 def db_upgrade() -> None:
-    """Bring the schema up to date.
+    """Bring the schema up to date. Waits up to a minute for the database.
 
     Safe to run at any time, from several machines at once, and while older processes still work. A database
     that is newer than this program, as after a rollback, stays as it is.
     """
-    click.echo(_upgrade(Settings.read()))
+    store = Store(Settings.read().database_url)
+    click.echo(patiently(lambda: _upgrade(store), threading.Event().wait, seconds=UPGRADE_WAIT_SECONDS))
 
 
-def _upgrade(settings: Settings) -> str:
+def _upgrade(store: Store) -> str:
     """Returns what came of it, in a sentence."""
-    store = Store(settings.database_url)
     try:
         newer = upgrade(store)
     finally:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from integration.core.bounds import storable
+
 Micros = int
 Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
@@ -175,6 +177,11 @@ class Cause:
     code: str
     detail: str
     cure: str
+
+    def __post_init__(self) -> None:
+        # It may quote what others said, and is stored.
+        object.__setattr__(self, "detail", storable(self.detail))
+        object.__setattr__(self, "cure", storable(self.cure))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import takewhile
 
 from integration.core import metrics
 from integration.core.clock import Clock
@@ -22,6 +24,7 @@ from integration.store.alert_rows import DELIVERY, News, Told
 from integration.store.budget import Pause
 from integration.store.dead_rows import Kind
 from integration.store.engine import Store
+from integration.store.isolation import one_by_one
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +59,16 @@ class Alerts:
             causes = alert_rows.causes(connection)
             pause = budget.current_pause(connection)
         now = self._clock()
-        for kind, code in causes:
-            before = told.get(alert_rows.subject_of(kind, code))
-            if not stopping() and (before is None or _may_repeat(before, _told_until(now), now)):
-                self._tell_letters(kind, code)
+        tells: list[Callable[[], None]] = [
+            partial(self._tell_letters, kind, code)
+            for kind, code in causes
+            if (before := told.get(alert_rows.subject_of(kind, code))) is None
+            or _may_repeat(before, _told_until(now), now)
+        ]
         delivery = told.get(DELIVERY, Told(DELIVERY))
-        if not stopping() and delivery.next_at <= now and _delivery_after(delivery, pause, now) != delivery:
-            self._tell_delivery()
+        if delivery.next_at <= now and _delivery_after(delivery, pause, now) != delivery:
+            tells.append(self._tell_delivery)
+        one_by_one(takewhile(lambda _: not stopping(), tells), lambda tell: tell())
 
     def _tell_letters(self, kind: Kind, code: str) -> None:
         now = self._clock()

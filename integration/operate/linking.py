@@ -8,7 +8,9 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from integration.core.bounds import unusable_as_key
 from integration.core.clock import Clock
+from integration.core.errors import LeadwireError, shorten
 from integration.core.logs import log_action
 from integration.core.values import Micros
 from integration.lead.identity import IdentifierKey, KnownLeads, contradict
@@ -17,6 +19,7 @@ from integration.operate.dead_letters import Letters, retry_dead
 from integration.pipeline.knowing import LinkedMeanwhileError, join_leads, retrying_links
 from integration.store import identifiers, records
 from integration.store.engine import Store
+from integration.store.isolation import cause_of, lies_in_data
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -36,10 +39,22 @@ class Linked:
 
 
 def link(store: Store, clock: Clock, key: IdentifierKey, lead_id: str) -> Linked:
-    """From now on this identifier means this lead, which must be known."""
-    how = retrying_links(lambda: _link_once(store, key, lead_id, clock()))
+    """From now on this identifier means this lead, which must be known. Raises LeadwireError if it cannot."""
+    if problem := unusable_as_key(key[1]):
+        raise LeadwireError(f"{key[0]}={shorten(key[1])} cannot be linked: it {problem}.")
+    how = _linked(store, key, lead_id, clock)
     log_action(log, "lead.linked", "A person linked an identifier", lead=lead_id, kind=key[0], how=how)
     return Linked(how, _retry_contradictions(store, clock))
+
+
+def _linked(store: Store, key: IdentifierKey, lead_id: str, clock: Clock) -> How:
+    try:
+        return retrying_links(lambda: _link_once(store, key, lead_id, clock()))
+    except Exception as error:
+        if not lies_in_data(error):
+            raise
+        detail = cause_of(error).detail
+        raise LeadwireError(f"{key[0]}={shorten(key[1])} cannot be linked: {detail}.") from error
 
 
 def unlink(store: Store, clock: Clock, key: IdentifierKey) -> int | None:

@@ -7,6 +7,7 @@ Events outlive their requests: a late duplicate is still known as one.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from integration.core.clock import Clock
 from integration.core.logs import log_action
@@ -14,6 +15,7 @@ from integration.core.values import MICROS_PER_SECOND, Micros
 from integration.lead.record import archived
 from integration.store import history, records
 from integration.store.engine import Store
+from integration.store.isolation import Culprit, cause_of, isolated
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,15 @@ class Retention:
 
     def _prune(self, request_ids: list[str]) -> int:
         """Remove those of these requests that are settled; returns how many those were."""
+        pruned = 0
+        for part in isolated(request_ids, self._prune_once):
+            if isinstance(part, Culprit):
+                _report_kept(part)
+            else:
+                pruned += part.result
+        return pruned
+
+    def _prune_once(self, request_ids: Sequence[str]) -> int:
         with self._store.write() as connection:
             settled = history.lock_prunable(connection, request_ids)
             if settled:
@@ -59,3 +70,11 @@ class Retention:
                 records.save(connection, changed, self._clock())
                 history.delete_requests(connection, settled)
             return len(settled)
+
+
+def _report_kept(culprit: Culprit[str]) -> None:
+    cause = cause_of(culprit.error)
+    log_action(
+        log, "retention.kept", f"An old request stays, as what it led to cannot be kept: {cause.detail}",
+        logging.ERROR, id=culprit.item, cause=cause.code, cure=cause.cure,
+    )  # fmt: skip

@@ -23,7 +23,7 @@ from integration.core.clock import Clock
 from integration.core.errors import LeadwireError, SettingError
 from integration.core.logs import log_action
 from integration.core.settings import RateLimit
-from integration.core.values import MICROS_PER_SECOND, Attempt, Bundle, Cause, Micros, Outcome
+from integration.core.values import MICROS_PER_SECOND, Attempt, Bundle, Cause, Link, Micros, Outcome
 from integration.hubspot import Destination
 from integration.lead.next_write import Reach, next_write
 from integration.lead.record import (
@@ -33,6 +33,7 @@ from integration.lead.record import (
     at_rest_or_due,
     looked_up_again,
     not_addressable,
+    set_aside,
 )
 from integration.pipeline.knowing import take_found
 from integration.pipeline.pausing import ended, next_pause
@@ -40,6 +41,7 @@ from integration.store import attempts, budget, identifiers, records
 from integration.store.budget import Slot
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
+from integration.store.isolation import cause_of, lies_in_data, stored_or_set_aside
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +83,18 @@ class _Settled:
     attempts: tuple[Attempt, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What is next for a lead could not be found out: it is a dead letter."""
+
+    cause: Cause
+
+
 class Deliverer:
     """Sends due bundles. Any number may run at once, in any process: leases and the budget are shared.
 
-    Raises SettingError if the rate limit leaves no room for what one call of the destination's can cost.
+    Raises SettingError if the rate limit leaves no room for what one call of the destination's can cost, and
+    StoreUnavailableError.
     """
 
     def __init__(
@@ -108,6 +118,9 @@ class Deliverer:
         self._worker = worker
         self._concurrency = concurrency
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, keeps no secret
+        with store.write() as connection:  # before any thread begins: without a store, this is tried again
+            for account, limit in self._windows.items():
+                budget.ensure_slots(connection, limit.requests, account)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="deliver")
         self._settle: GroupCommit[_Settled, Mapping[str, Record]] = GroupCommit(
             store, self._settle_in, name="settle"
@@ -118,9 +131,6 @@ class Deliverer:
         # again, while the second is still on its way.
         self._in_hand: Counter[str] = Counter()
         self._counting = threading.Lock()
-        with store.write() as connection:
-            for account, limit in self._windows.items():
-                budget.ensure_slots(connection, limit.requests, account)
 
     @property
     def in_hand(self) -> int:
@@ -195,7 +205,7 @@ class Deliverer:
         until = now + LEASE_SECONDS * MICROS_PER_SECOND
         rows = records.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
-        planned = [(row, next_write(row, links[row.id], self._reach, now)) for row in rows]
+        planned = [(row, self._planned(row, links[row.id], now)) for row in rows]
         records.save(connection, [self._without_request(row, plan, now) for row, plan in planned
                                 if not isinstance(plan, Bundle)], now)  # fmt: skip
         to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]
@@ -205,12 +215,22 @@ class Deliverer:
         budget.occupy(connection, {slot: free_at[slot[0]] for job in jobs for slot in job.slots})
         return Claim(tuple(jobs), None)
 
-    def _without_request(self, row: Record, plan: Cause | None, now: Micros) -> Record:
+    def _planned(self, row: Record, links: Sequence[Link], now: Micros) -> Bundle | Cause | _Failed | None:
+        """What goes to HubSpot for this lead; an unexpected error costs this lead only."""
+        try:
+            return next_write(row, links, self._reach, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other leads of the claim go on
+            return _Failed(cause_of(error))
+
+    def _without_request(self, row: Record, plan: Cause | _Failed | None, now: Micros) -> Record:
         """A lead with nothing to send, or one that cannot be addressed yet and waits until it can."""
         if plan is None:
             return at_rest_or_due(row, now)
-        waiting = not_addressable(row, plan, now, self._jitter.random())
-        _report_unsent(waiting, plan)
+        if isinstance(plan, _Failed):
+            cause, waiting = plan.cause, set_aside(row, plan.cause, now)
+        else:
+            cause, waiting = plan, not_addressable(row, plan, now, self._jitter.random())
+        _report_unsent(waiting, cause)
         return waiting
 
     def _jobs(
@@ -349,10 +369,30 @@ class Deliverer:
             for attempt in made:
                 log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=attempt.bundle.lead_id)
             return
+        except Exception as error:
+            if not lies_in_data(error):
+                raise
+            rows, made = self._settle_isolated(job.slots, made)
         waiting_since = {row.id: row.waiting_since for row in job.rows}
         for attempt in made:
             id = attempt.bundle.lead_id
             _report(attempt, waiting_since[id], rows.get(id), self._clock())
+
+    def _settle_isolated(
+        self, slots: tuple[Slot, ...], made: Sequence[Attempt]
+    ) -> tuple[dict[str, Record], list[Attempt]]:
+        """Settle a request one of whose attempts cannot be stored: that lead alone is a dead letter."""
+        self._settle_now(slots, ())
+        rows: dict[str, Record] = {}
+        stored: list[Attempt] = []
+        for part in stored_or_set_aside(made, lambda some: self._settle_now((), some), _as_dead):
+            rows |= part.result
+            stored += part.items
+        return rows, stored
+
+    def _settle_now(self, slots: tuple[Slot, ...], made: Sequence[Attempt]) -> Mapping[str, Record]:
+        with self._store.write() as connection:
+            return self._settle_in(connection, [_Settled(slots, tuple(made))])[0]
 
     def _settle_in(self, connection: Connection, done: Sequence[_Settled]) -> list[Mapping[str, Record]]:
         """The leads as they are after these attempts, without those whose lease ran out meanwhile."""
@@ -403,6 +443,12 @@ class Deliverer:
         if used_up_for:
             until = now + int(used_up_for * MICROS_PER_SECOND)
             budget.pause(connection, budget.Pause(until, 0, "HubSpot says that its limit is used up"))
+
+
+def _as_dead(attempt: Attempt, cause: Cause) -> Attempt:
+    """The attempt as one that makes its lead a dead letter, and tells nothing else."""
+    nothing = Bundle(attempt.bundle.lead_id, {}, {}, attempt.bundle.event_ids)
+    return replace(attempt, bundle=nothing, outcome=Outcome("set_aside", attempt.outcome.status, cause))
 
 
 def _report(attempt: Attempt, waiting_since: Micros | None, row: Record | None, now: Micros) -> None:

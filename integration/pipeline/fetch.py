@@ -40,6 +40,7 @@ from integration.store import fetches
 from integration.store.engine import Store
 from integration.store.fetches import FetchJob
 from integration.store.inbox import Fetched
+from integration.store.isolation import cause_of, lies_in_data, one_by_one
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -284,7 +285,11 @@ class Fetcher:
                 )
             self._note(job.event.source, outcome)
             self._settle(job, outcome)
-        except Exception:
+        except Exception as error:
+            if lies_in_data(error):
+                cause = cause_of(error)
+                one_by_one([job], lambda job: self._give_up(job, cause, self._clock()))
+                return
             # Its lease runs out, and it is tried again.
             log.exception("A fetch failed", extra={"leadwire_fields": {"action": "worker.error"}})
 

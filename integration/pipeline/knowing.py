@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from integration.core.bounds import unusable_as_key
 from integration.core.clock import new_id
-from integration.core.errors import LeadwireError
+from integration.core.errors import LeadwireError, shorten
 from integration.core.logs import log_action
 from integration.core.values import Cause, Identifier, Link, Micros, TranslatedEvent
 from integration.lead.advance import Advanced, Known, made_one
@@ -23,6 +24,7 @@ from integration.lead.identity import Identified, IdentifierKey, KnownLeads, ass
 from integration.lead.record import Record
 from integration.store import identifiers, records, updates
 from integration.store.engine import Store
+from integration.store.isolation import Culprit, cause_of, isolated
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +103,20 @@ def take_found(store: Store, found: Mapping[str, Mapping[str, str]], now: Micros
 
     What HubSpot said of them before is forgotten. A lead that is another one by this becomes one with it.
     """
-    return retrying_links(lambda: _take_found_once(store, found, now))
+    causes = {id: cause for id, said in found.items() if (cause := _unusable(said))}
+    fit = [(id, said) for id, said in found.items() if id not in causes]
+    for part in isolated(fit, lambda some: retrying_links(lambda: _take_found_once(store, dict(some), now))):
+        causes |= {part.item[0]: cause_of(part.error)} if isinstance(part, Culprit) else part.result
+    return causes
+
+
+def _unusable(said: Mapping[str, str]) -> Cause | None:
+    for kind, value in said.items():
+        if problem := unusable_as_key(value):
+            detail = f"HubSpot answered with a {kind} that cannot be kept: {shorten(value)} {problem}"
+            cure = "see at HubSpot what is wrong with this lead; then `leadwire dead retry` it"
+            return Cause("unusable_identifier", detail, cure)
+    return None
 
 
 def _take_found_once(

@@ -38,11 +38,12 @@ from integration.pipeline.knowing import (
 )
 from integration.pipeline.reading import EventReader
 from integration.pipeline.rebuild import rebuild_once
-from integration.pipeline.translate import translate_events, write_ends
+from integration.pipeline.translate import set_aside, translate_events, write_ends
 from integration.pipeline.verification import Verifier
 from integration.store import history, identifiers, inbox, records, updates
 from integration.store.engine import Store
 from integration.store.history import Selection, StoredEvent
+from integration.store.isolation import stored_or_set_aside
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -204,18 +205,25 @@ class Replay:
 
     def _replace(self, items: Sequence[StoredEvent]) -> tuple[int, int]:
         """How many of these events now ask for something else, and how many leads are marked for that."""
-        if not items:
-            return 0, 0
-        return retrying_links(partial(self._replace_once, items, self._translated(items)))
+        ended = {item.event.id: item for item in items}
+        replace_them = partial(self._replace_linked, ended)
+        done = [part.result for part in stored_or_set_aside(self._translated(items), replace_them, set_aside)]
+        return sum(changed for changed, _ in done), sum(marked for _, marked in done)
+
+    def _replace_linked(
+        self, ended: Mapping[str, StoredEvent], translated: Sequence[TranslatedEvent]
+    ) -> tuple[int, int]:
+        return retrying_links(lambda: self._replace_once(ended, translated))
 
     def _replace_once(
-        self, items: Sequence[StoredEvent], translated: Sequence[TranslatedEvent]
+        self, ended: Mapping[str, StoredEvent], translated: Sequence[TranslatedEvent]
     ) -> tuple[int, int]:
         with self._store.write() as connection:
             now = self._clock()
-            ended = history.lock_ended(connection, [item.event.id for item in items])
-            events = [event for event in translated if event.id in ended]
-            known = _with_ends(connection, known_to(connection, keys_of_events(events)), items)
+            still = history.lock_ended(connection, [event.id for event in translated])
+            events = [event for event in translated if event.id in still]
+            known = known_to(connection, keys_of_events(events))
+            known = _with_ends(connection, known, [ended[event.id] for event in events])
             found = self._advanced(known, events, now)
             if found.postponed:
                 raise LinkedMeanwhileError

@@ -29,6 +29,7 @@ from integration.pipeline.reading import EventReader
 from integration.store import fetches, inbox
 from integration.store.engine import Store
 from integration.store.inbox import ClaimedEvent, Fetched
+from integration.store.isolation import cause_of, stored_or_set_aside
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,9 @@ class Translator:
         configuration = self._sources.ready_for({event.source for event in claimed})
         translated = translate_events(configuration, claimed, self._max_body_bytes)
         sources = {event.id: event.source for event in claimed}
-        for end in retrying_links(lambda: self._apply(translated)).ends:
-            _report(end, sources[end.id])
+        for part in stored_or_set_aside(translated, self._apply, set_aside):
+            for end in part.result.ends:
+                _report(end, sources[end.id])
         return len(claimed)
 
     def _claim(self) -> list[ClaimedEvent]:
@@ -83,6 +85,9 @@ class Translator:
             )
 
     def _apply(self, translated: Sequence[TranslatedEvent]) -> Advanced:
+        return retrying_links(lambda: self._apply_once(translated))
+
+    def _apply_once(self, translated: Sequence[TranslatedEvent]) -> Advanced:
         """Take the step with those of these events that this worker still holds, and write it down."""
         with self._store.write() as connection:
             now = self._clock()
@@ -111,15 +116,28 @@ def translate_events(
 ) -> list[TranslatedEvent]:
     """Pure: what the mappings, as they are now, make of these events. Each request is read once."""
     reader = EventReader(max_body_bytes)
-    return [_translated(configuration, event, reader) for event in claimed]
+    result = []
+    for event in claimed:
+        try:
+            result.append(_translated(configuration, event, reader))
+        except Exception as error:  # noqa: BLE001 - a fault of the program costs this event only
+            result.append(_dead(event, cause_of(error)))
+    return result
+
+
+def set_aside(event: TranslatedEvent, cause: Cause) -> TranslatedEvent:
+    """The event as a dead letter: nothing of what it says is stored, but its type."""
+    return replace(event, translation=Translation(type=event.translation.type, dead=cause))
+
+
+def _dead(event: ClaimedEvent, cause: Cause) -> TranslatedEvent:
+    return TranslatedEvent(event.id, event.source, event.dedup_key, Translation(dead=cause), "")
 
 
 def _translated(configuration: Configuration, event: ClaimedEvent, reader: EventReader) -> TranslatedEvent:
     source = configuration.sources.get(event.source)
     if not isinstance(source, Source):
-        return TranslatedEvent(
-            event.id, event.source, event.dedup_key, Translation(dead=_no_mapping(event.source)), ""
-        )
+        return _dead(event, _no_mapping(event.source))
     translation = _translate(configuration, source, event, reader.context(source, event))
     mapping = source.mapping
     return TranslatedEvent(

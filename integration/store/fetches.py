@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, delete, func, select, update
 
+from integration.core.bounds import storable
 from integration.core.values import Cause, Micros, RawRequest
 from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, Fetched, claimed_event
 from integration.store.leases import lease
@@ -147,7 +148,7 @@ def retry(
     connection.execute(
         _mine(worker, job.event.id).values(
             due_at=due_at, leased_by=None, leased_until=0, attempts=job.attempts + 1,
-            failing_since=now if job.failing_since is None else job.failing_since, detail=detail,
+            failing_since=now if job.failing_since is None else job.failing_since, detail=storable(detail),
         )
     )  # fmt: skip
 

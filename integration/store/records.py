@@ -189,16 +189,17 @@ def mark_for_rebuild(connection: Connection, ids: Collection[str]) -> int:
     return connection.execute(update(leads).where(chosen, leads.c.refold == 0).values(refold=1)).rowcount
 
 
-def lock_for_rebuild(connection: Connection, limit: int) -> dict[str, Record]:
-    """Up to `limit` leads whose documents are to be rebuilt: locked, and no longer marked afterwards."""
+def to_rebuild(connection: Connection, limit: int) -> list[str]:
+    """Up to `limit` leads that are to be rebuilt and that nobody holds, the oldest first."""
+    marked = select(leads.c.id).where(leads.c.refold == 1).order_by(leads.c.id).limit(limit)
+    return list(connection.execute(marked.with_for_update(skip_locked=True)).scalars())
+
+
+def lock_for_rebuild(connection: Connection, ids: Collection[str]) -> dict[str, Record]:
+    """Those of these leads that are to be rebuilt: locked, and no longer marked afterwards."""
     free = (
-        select(leads.c.id).where(leads.c.refold == 1).order_by(leads.c.id).limit(limit)
+        select(leads.c.id).where(one_of(leads.c.id, ids), leads.c.refold == 1).order_by(leads.c.id)
         .with_for_update(skip_locked=True)
     )  # fmt: skip
     taken = update(leads).where(leads.c.id.in_(free.scalar_subquery())).values(refold=0).returning(*_COLUMNS)
     return {row.id: record_of(row) for row in connection.execute(taken)}
-
-
-def anything_to_rebuild(connection: Connection) -> bool:
-    """Whether a document is to be rebuilt."""
-    return connection.execute(select(leads.c.id).where(leads.c.refold == 1).limit(1)).first() is not None

@@ -88,17 +88,21 @@ def test_a_port_that_is_taken_is_said_at_once(deployment: Deployment) -> None:
     assert done.stderr.decode().startswith(f"leadwire: cannot listen on port {deployment.port}: ")
 
 
-def test_a_worker_refuses_an_old_schema(deployment: Deployment) -> None:
+def test_a_worker_waits_for_the_schema(deployment: Deployment) -> None:
     environment = {**deployment.environment, "DATABASE_URL": f"sqlite:///{deployment.folder}/empty.db"}
-    done = subprocess.run(
-        [*LEADWIRE, "worker"], env=environment, cwd=ROOT, capture_output=True, timeout=30, check=False
+    log = deployment.folder / "waiting.log"
+    with log.open("wb") as output:
+        worker = subprocess.Popen([*LEADWIRE, "worker"], env=environment, cwd=ROOT, stderr=output)
+    deployment.wait_until(
+        lambda: "is not up to date: run `leadwire db upgrade`" in log.read_text(), "it says what it waits for"
     )
-    assert done.returncode == 1
-    assert done.stderr.decode().endswith("is not up to date: run `leadwire db upgrade`.\n")
     upgraded = subprocess.run(
         [*LEADWIRE, "db", "upgrade"], env=environment, cwd=ROOT, capture_output=True, timeout=30, check=True
     )
     assert upgraded.stdout.decode().endswith("empty.db is up to date.\n")
+    deployment.wait_until(lambda: "worker.started" in log.read_text(), "it goes on by itself")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
 
 
 def test_the_sandbox_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
