@@ -21,7 +21,7 @@ from integration.pipeline.deliver import Deliverer
 from integration.pipeline.rebuild import refold_once
 from integration.pipeline.replay import Counts, Plan, Replay, Where
 from integration.pipeline.translate import Translator
-from integration.pipeline.verification import Certificates, Verifier
+from integration.pipeline.verification import Verifier, published
 from integration.store.engine import Store
 from integration.store.history import Selection
 from integration.store.lead_rows import LeadRow
@@ -118,7 +118,7 @@ class Engine:
         self.store = store
         self.now = START
         self.hubspot = FakeHubSpot()
-        self._verifier = Verifier(Certificates())
+        self._verifier = Verifier(published(store, allow_private=False))
         self.environ = {"SHOP_TOKEN": "opensesame"}
         self._folder = folder
         self.write_mapping(MAPPING)

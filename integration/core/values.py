@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Micros = int
+MAIN_ACCOUNT = "main"  # the HubSpot account that all belongs to; the one in use
 Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
 

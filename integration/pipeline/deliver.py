@@ -22,6 +22,7 @@ from integration.core import metrics
 from integration.core.clock import Clock
 from integration.core.errors import LeadwireError, SettingError
 from integration.core.logs import log_action
+from integration.core.patience import DELIVERY_LEASE_SECONDS
 from integration.core.settings import RateLimit
 from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Micros, Outcome
 from integration.hubspot import Destination
@@ -44,7 +45,6 @@ from integration.store.lead_rows import LeadRow
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 10
 LONGEST_REQUEST_SECONDS = 120  # three in a row, where one call makes three
 LEADS_PER_CLAIM = 1000
 # https://developers.hubspot.com/docs/api-reference/search/guide (2026-11-23) allows five a second to an
@@ -168,7 +168,7 @@ class Deliverer:
             now = self._clock()
             # Only what is in hand: a lead whose outcome could not be written down must not be kept for ever.
             lead_rows.renew_leases(
-                connection, self._worker, self._held(), now + LEASE_SECONDS * MICROS_PER_SECOND
+                connection, self._worker, self._held(), now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
             )
             recovered = lead_rows.recover_expired(connection, now)
         if recovered:
@@ -193,7 +193,7 @@ class Deliverer:
         if not slots:
             return Claim((), budget.next_free_at(connection))
         most = min(min(len(slots), limit) * self._destination.max_batch, max(LEADS_PER_CLAIM, limit))
-        until = now + LEASE_SECONDS * MICROS_PER_SECOND
+        until = now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
         rows = lead_rows.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
         planned = [(row, next_request(row, links[row.id], self._reach, now)) for row in rows]

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from integration.core.clock import new_id
 from integration.core.errors import LeadwireError, shorten
 from integration.core.logs import log_action
+from integration.core.patience import LINK_RETRY, LINK_TRIES
 from integration.core.values import Cause, Identifier, Micros
 from integration.lead.merge import from_json, join, pending, to_json
 from integration.store import identifiers, lead_rows
@@ -28,10 +29,6 @@ from integration.store.lead_rows import LeadRow
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-LINK_TRIES = 16
-FIRST_WAIT_SECONDS = 0.01
-LONGEST_WAIT_SECONDS = 5.0
 
 
 class LinkedMeanwhileError(LeadwireError):
@@ -84,7 +81,7 @@ def retrying_links(transaction: Callable[[], Result]) -> Result:
         try:
             return transaction()
         except LinkedMeanwhileError:
-            time.sleep(min(FIRST_WAIT_SECONDS * 2**number, LONGEST_WAIT_SECONDS))
+            time.sleep(LINK_RETRY.seconds(number))
     raise LeadwireError("Other workers keep using the same leads; try again in a minute.")
 
 

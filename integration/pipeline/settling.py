@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from integration.core.patience import DELIVERY_PAUSE, LEAD_NOT_FOUND, LEAD_RETRY
 from integration.core.values import MICROS_PER_SECOND, Cause, Micros, Outcome
 from integration.lead.merge import confirm, from_json, learn, pending, to_json, unread
 from integration.pipeline.addressing import refusal, sendable, with_refusals
@@ -12,14 +13,8 @@ from integration.store.attempts import Attempt
 from integration.store.budget import Pause
 from integration.store.lead_rows import LeadRow
 
-FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 3600.0
-# Leads are often created after the payment: one that is not there yet is looked for for a day.
-NOT_FOUND_FIRST_RETRY_SECONDS = 60.0
-NOT_FOUND_GIVE_UP_SECONDS = 24 * 3600
-GIVE_UP_SECONDS = 3 * 24 * 3600
-FIRST_PAUSE_SECONDS = 5.0
-LONGEST_PAUSE_SECONDS = 300.0
+FIRST_RETRY_SECONDS = LEAD_RETRY.first
+NOT_FOUND_FIRST_RETRY_SECONDS = LEAD_NOT_FOUND.first
 
 
 def settled_row(row: LeadRow, attempt: Attempt, now: Micros, jitter: float) -> LeadRow:
@@ -80,9 +75,9 @@ def looked_up_again(row: LeadRow, now: Micros) -> LeadRow:
 
 def _after_patience(outcome: Outcome, failing_for: Micros) -> Outcome:
     """The outcome; set aside if it has been tried for long enough."""
-    if outcome.kind == "not_found" and failing_for > NOT_FOUND_GIVE_UP_SECONDS * MICROS_PER_SECOND:
+    if outcome.kind == "not_found" and LEAD_NOT_FOUND.gives_up(0, failing_for):
         return replace(outcome, kind="set_aside")
-    if outcome.kind == "again" and failing_for > GIVE_UP_SECONDS * MICROS_PER_SECOND:
+    if outcome.kind == "again" and LEAD_RETRY.gives_up(0, failing_for):
         return replace(outcome, kind="set_aside", cause=_gave_up(outcome))
     return outcome
 
@@ -103,7 +98,7 @@ def next_pause(pauses: int, outcome: Outcome, now: Micros) -> Pause:
     """The pause that follows `pauses` pauses in a row."""
     seconds = outcome.retry_after
     if seconds is None:
-        seconds = min(FIRST_PAUSE_SECONDS * 2**pauses, LONGEST_PAUSE_SECONDS)
+        seconds = DELIVERY_PAUSE.seconds(pauses)
     detail = outcome.cause.detail if outcome.cause else ""
     return Pause(now + int(seconds * MICROS_PER_SECOND), pauses + 1, detail)
 
@@ -120,9 +115,7 @@ def retry_delay(
     attempts_before: int, retry_after: float | None, jitter: float, first: float = FIRST_RETRY_SECONDS
 ) -> Micros:
     """Exponential with full jitter on the upper half, never sooner than HubSpot asks for."""
-    longest = min(first * 2.0 ** min(attempts_before, 30), LONGEST_RETRY_SECONDS)
-    seconds = max(longest * (0.5 + jitter / 2), retry_after or 0.0)
-    return int(seconds * MICROS_PER_SECOND)
+    return replace(LEAD_RETRY, first=first).micros(attempts_before, retry_after=retry_after, chance=jitter)
 
 
 def clean(row: LeadRow) -> LeadRow:
@@ -136,6 +129,6 @@ def _gave_up(outcome: Outcome) -> Cause:
     last = outcome.cause.detail if outcome.cause else "no answer"
     return Cause(
         "gave_up",
-        f"HubSpot could not be reached for this lead in {GIVE_UP_SECONDS // 86400} days. Last: {last}",
+        f"HubSpot could not be reached for this lead in {LEAD_RETRY.give_up_days} days. Last: {last}",
         "When HubSpot works again, run `leadwire dead retry --cause gave_up`.",
     )

@@ -13,6 +13,7 @@ from integration.config.sources import Configuration, Source, Sources
 from integration.core import metrics
 from integration.core.clock import Clock
 from integration.core.logs import log_action
+from integration.core.patience import TRANSLATION_LEASE_SECONDS
 from integration.core.values import (
     MICROS_PER_SECOND,
     Cause,
@@ -39,7 +40,6 @@ from integration.store.wakeup import announce
 log = logging.getLogger(__name__)
 
 BATCH = 200
-LEASE_SECONDS = 10
 POSTPONED_SECONDS = 1
 
 
@@ -97,9 +97,8 @@ class Translator:
                 return []
         with self._store.write() as connection:
             now = self._clock()
-            return inbox.claim_events(
-                connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND, self._batch
-            )
+            until = now + TRANSLATION_LEASE_SECONDS * MICROS_PER_SECOND
+            return inbox.claim_events(connection, self._worker, now, until, self._batch)
 
     def _settle(self, translated: Sequence[Translated]) -> None:
         for item, event in retrying_links(lambda: self._settle_once(translated)):

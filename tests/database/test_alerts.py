@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from integration.core.values import Cause, Outcome
-from integration.operate.alerts import Alerts
+from integration.operate.alerts import Alerts, NotTaken
 from integration.operate.dead_letters import Letters, retry_dead
 from integration.store import alert_rows as stored
 from integration.store.engine import Store
@@ -29,13 +29,14 @@ class Chat:
     def __init__(self) -> None:
         self.messages: list[Mapping[str, Any]] = []
         self.failure: str | None = None
+        self.retry_after: float | None = None
         self.tried = 0
 
-    def post(self, message: Mapping[str, object]) -> str | None:
+    def post(self, message: Mapping[str, object]) -> NotTaken | None:
         self.tried += 1
         if self.failure is None:
             self.messages.append(message)
-        return self.failure
+        return None if self.failure is None else NotTaken(self.failure, self.retry_after)
 
     @property
     def last(self) -> Mapping[str, Any]:
@@ -178,7 +179,7 @@ def test_a_restarted_worker_tells_nothing_twice(watched: Watched) -> None:
 
 
 def test_a_worker_that_dies_between_claim_and_post_leaves_the_alert_to_another(watched: Watched) -> None:
-    def die(_: Mapping[str, object]) -> str | None:
+    def die(_: Mapping[str, object]) -> NotTaken | None:
         raise KeyboardInterrupt
 
     dead_events(watched.engine, "a")
