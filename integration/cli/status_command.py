@@ -143,7 +143,7 @@ def _delivery(found: Status) -> str:
 
 def _source_apis(found: Status) -> str:
     return "; ".join(
-        f"that of {source}: {_paused(found, pause.until, pause.reason)}"
+        f"{source}: {_paused(found, pause.until, pause.reason)}"
         for source, pause in found.source_pauses.items()
     )
 

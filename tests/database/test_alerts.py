@@ -148,6 +148,16 @@ def test_a_letter_whose_transaction_is_not_committed_yet_is_told_by_a_later_look
     assert len(watched.look()) == 1
 
 
+def test_a_receiver_that_asks_for_more_time_gets_it(watched: Watched) -> None:
+    watched.chat.failure, watched.chat.retry_after = "the receiver answered 429", 7200.0
+    dead_events(watched.engine, "a")
+    watched.look()
+    watched.chat.failure = None
+
+    assert watched.look(HOUR) == []
+    assert len(watched.look(HOUR)) == 1
+
+
 def test_a_post_that_fails_is_tried_again_with_growing_pauses_and_loses_nothing(
     watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
