@@ -22,9 +22,9 @@ from integration.core.clock import new_id, now
 from integration.core.memory import spare_the_collector
 from integration.core.settings import MIB, RateLimit
 from integration.core.values import IncomingEvent, RawRequest
-from integration.http.client import Http
+from integration.http.oauth import StaticToken
+from integration.hubspot.caller import Caller
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.static_token import StaticToken
 from integration.lead.record import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.translate import Translator
@@ -55,7 +55,7 @@ class Filled:
         self.translator = Translator(
             self.store, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB
         )
-        destination = LeadsV1(Http("http://127.0.0.1:9"), StaticToken("bench-token"))
+        destination = LeadsV1(Caller("http://127.0.0.1:9"), StaticToken("bench-token"))
         limit = RateLimit(5_000, 1)
         self._deliverer = Deliverer(self.store, destination, now, limit, worker="bench", concurrency=1)
 

@@ -22,7 +22,7 @@ from integration.pipeline.fetch import Fetcher
 from integration.pipeline.rebuild import rebuild_once
 from integration.pipeline.replay import Counts, Plan, Replay, Where
 from integration.pipeline.translate import Translator
-from integration.pipeline.verification import Certificates, Verifier
+from integration.pipeline.verification import Verifier, published
 from integration.store.engine import Store
 from integration.store.history import Selection
 from integration.store.views.lead_views import find_lead_id, lead_details
@@ -119,7 +119,7 @@ class Engine:
         self.now = START
         self.batch = 200
         self.hubspot = FakeHubSpot()
-        self._verifier = Verifier(Certificates())
+        self._verifier = Verifier(published(store, allow_private=False))
         self.environ = {"SHOP_TOKEN": "opensesame"}
         self._folder = folder
         self.write_mapping(MAPPING)

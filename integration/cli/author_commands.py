@@ -48,8 +48,9 @@ from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
 from integration.core.values import Cause
+from integration.http.client import Client
 from integration.http.oauth import OAuth
-from integration.pipeline.fetch import Got, fetch_request
+from integration.pipeline.fetch import Access, Got, fetch_request
 from integration.pipeline.shared_token import SharedToken, SourceTokens
 from integration.store.inbox import Fetched
 
@@ -125,7 +126,8 @@ def _fetched(source: Source, rehearsal: Rehearsal, settings: Settings) -> Fetche
             store = stack.enter_context(opened(settings))  # tokens are the workers' too, and kept there
             return SourceTokens(store, now, allow_private=allow_private).of(source, spec)
 
-        outcome = fetch_request(source, source.mapping.fetch, wanted, token_of, allow_private=allow_private)
+        access = Access(token_of, Client(public_only=not allow_private), now)
+        outcome = fetch_request(source, source.mapping.fetch, wanted, access)
     if isinstance(outcome, Got):
         return outcome.answer
     raise FetchFailedError(

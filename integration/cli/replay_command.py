@@ -39,7 +39,7 @@ from integration.pipeline.replay import (
     Where,
     compile_where,
 )
-from integration.pipeline.verification import Certificates, Verifier
+from integration.pipeline.verification import Verifier, published
 from integration.store.history import Selection
 from integration.supervise import on_termination
 
@@ -114,7 +114,7 @@ def replay(
     if source is not None:
         usable_source(sources.current, source)
     with opened(settings) as store:
-        verifier = Verifier(Certificates(allow_private=settings.fetch_allow_private))
+        verifier = Verifier(published(store, allow_private=settings.fetch_allow_private))
         engine = Replay(
             store, sources, now, verifier, max_body_bytes=settings.max_body_bytes, fetch_anew=fetch_anew
         )

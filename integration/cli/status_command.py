@@ -74,6 +74,15 @@ def _as_json(found: Status, limit: RateLimit) -> dict[str, Any]:
             "paused_until": json_time(found.pause.until) if found.pause.until > found.at else None,
             "reason": found.pause.reason,
         },
+        "source_apis": [
+            {
+                "source": source,
+                "paused_until": json_time(pause.until) if pause.until > found.at else None,
+                "pauses": pause.pauses,
+                "reason": pause.reason,
+            }
+            for source, pause in found.source_pauses.items()
+        ],
         "budget": {
             "requests": limit.requests,
             "seconds": limit.seconds,
@@ -90,8 +99,10 @@ def _left(found: Status, limit: RateLimit) -> int:
 
 
 def _lines(found: Status, limit: RateLimit) -> dict[str, str]:
+    apis = {"apis": _source_apis(found)} if found.source_pauses else {}
     return {
         "events": _events(found),
+        **apis,
         "leads": _leads(found),
         "delivery": _delivery(found),
         "budget": _budget(found, limit),
@@ -132,12 +143,21 @@ def _oldest(found: Status, since: Micros | None) -> str:
 
 def _delivery(found: Status) -> str:
     pause = found.pause
-    if pause.until > found.at:
-        rest = shown_span((pause.until - found.at) / MICROS_PER_SECOND)
-        return f"paused for another {rest}: {pause.reason or 'no reason is known'}"
-    if pause.pauses:
-        return f"was paused, and is tried with one request at a time: {pause.reason or 'no reason is known'}"
-    return "works"
+    return _paused(found, pause.until, pause.reason) if pause.pauses or pause.until > found.at else "works"
+
+
+def _source_apis(found: Status) -> str:
+    return "; ".join(
+        f"{source}: {_paused(found, pause.until, pause.reason)}"
+        for source, pause in found.source_pauses.items()
+    )
+
+
+def _paused(found: Status, until: Micros, reason: str | None) -> str:
+    why = reason or "no reason is known"
+    if until > found.at:
+        return f"paused for another {shown_span((until - found.at) / MICROS_PER_SECOND)}: {why}"
+    return f"was paused, and is tried with one request at a time: {why}"
 
 
 def _budget(found: Status, limit: RateLimit) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from integration.core.bounds import storable
 
 Micros = int
+MAIN_ACCOUNT = "main"  # the HubSpot account that all belongs to; the one in use
 Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
 

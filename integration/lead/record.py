@@ -12,15 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
-from integration.core.retry import retry_delay
+from integration.core.durations import LEAD_NOT_FOUND, LEAD_RETRY
 from integration.core.values import MICROS_PER_SECOND, Attempt, Bundle, Cause, Micros, Outcome, Update, Wire
 from integration.lead.merge import FieldStates, confirm, join, learn, merge, pending, rebuild, same, unread
 
-FIRST_RETRY_SECONDS = 1.0
-# Leads are often created after the payment: one that is not there yet is looked for for a day.
-NOT_FOUND_FIRST_RETRY_SECONDS = 60.0
-NOT_FOUND_GIVE_UP_SECONDS = 24 * 3600
-GIVE_UP_SECONDS = 3 * 24 * 3600
 NOT_FOUND_CAUSES = frozenset({"unresolved", "ambiguous_lead", "lead_not_found"})
 
 
@@ -223,16 +218,17 @@ def to_be_created(record: Record, now: Micros) -> Record:
 def failed(record: Record, outcome: Outcome, now: Micros, jitter: float) -> Record:
     """The record after an attempt that did not get through: due later, or dead."""
     failing_since = record.failing_since or now
-    cause = _last_straw(outcome, now - failing_since)
+    cause = _last_straw(outcome, failing_since, now)
     if cause is not None:
         return set_aside(replace(record, failing_since=failing_since), cause, now)
     if outcome.pauses_all:
         return replace(record, state=RecordState.DUE, due_at=now)  # not its fault: it keeps its place
-    first = NOT_FOUND_FIRST_RETRY_SECONDS if outcome.kind == "not_found" else FIRST_RETRY_SECONDS
+    backoff = LEAD_NOT_FOUND if outcome.kind == "not_found" else LEAD_RETRY
+    delay = backoff.micros(record.attempts, retry_after=outcome.retry_after, chance=jitter)
     return replace(
         record,
         state=RecordState.DUE,
-        due_at=now + retry_delay(record.attempts, outcome.retry_after, jitter, first),
+        due_at=now + delay,
         attempts=record.attempts + 1,
         failing_since=failing_since,
         cause=outcome.cause,
@@ -288,13 +284,13 @@ def held_back_by(record: Record) -> Cause | None:
     return Cause("field_refused", f"{detail}. The other fields were sent", "; ".join(cures))
 
 
-def _last_straw(outcome: Outcome, failing_for: Micros) -> Cause | None:
+def _last_straw(outcome: Outcome, failing_since: Micros, now: Micros) -> Cause | None:
     """Why it is not tried again after this outcome; None if it is."""
     if outcome.kind == "set_aside":
         return outcome.cause or _gave_up(outcome)
-    if outcome.kind == "not_found" and failing_for > NOT_FOUND_GIVE_UP_SECONDS * MICROS_PER_SECOND:
+    if outcome.kind == "not_found" and LEAD_NOT_FOUND.gives_up(failing_since, now):
         return outcome.cause or _gave_up(outcome)
-    if outcome.kind == "again" and failing_for > GIVE_UP_SECONDS * MICROS_PER_SECOND:
+    if outcome.kind == "again" and LEAD_RETRY.gives_up(failing_since, now):
         return _gave_up(outcome)
     return None
 
@@ -303,7 +299,7 @@ def _gave_up(outcome: Outcome) -> Cause:
     last = outcome.cause.detail if outcome.cause else "no answer"
     return Cause(
         "gave_up",
-        f"HubSpot could not be reached for this lead in {GIVE_UP_SECONDS // 86400} days. Last: {last}",
+        f"HubSpot could not be reached for this lead in {LEAD_RETRY.give_up_days} days. Last: {last}",
         "When HubSpot works again, run `leadwire dead retry --cause gave_up`.",
     )
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 
 from integration.core import metrics
 from integration.core.clock import Clock
+from integration.core.durations import ALERT_LEASE_SECONDS, ALERT_RETRY
 from integration.core.logs import log_action
 from integration.core.values import MICROS_PER_SECOND, Micros
 from integration.store import alert_rows, budget
@@ -32,19 +33,25 @@ log = logging.getLogger(__name__)
 COMMITTED_AFTER_SECONDS = 15
 PAUSE_TOLERATED_SECONDS = 60
 REPEAT_SECONDS = 3600
-TELLING_SECONDS = 60  # longer than any post takes
-FIRST_RETRY_SECONDS = 30
-LONGEST_RETRY_SECONDS = 900
 LONGEST_DETAIL = 500
 
-Post = Callable[[Mapping[str, object]], str | None]
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """Why a message was not taken, in words; `retry_after` is what the receiver asks for, in seconds."""
+
+    why: str
+    retry_after: float | None = None
+
+
+Post = Callable[[Mapping[str, object]], NotTaken | None]
 _Message = dict[str, object]
 
 
 class Alerts:
     """Looks for what people must know. Any number may run at once, in any process.
 
-    `post` sends one message and returns why it could not, or None; without it, alerts are only logged.
+    `post` sends one message and returns why it was not taken, or None; without it, alerts are only logged.
     """
 
     def __init__(self, store: Store, clock: Clock, post: Post | None) -> None:
@@ -100,7 +107,7 @@ class Alerts:
         failure = self._post(message) if self._post else None
         now = self._clock()
         if failure is not None:
-            after = _failed(before, now)
+            after = _failed(before, failure, now)
         with self._store.write() as connection:
             alert_rows.lock(connection, after.subject)
             alert_rows.save(connection, after)
@@ -116,12 +123,12 @@ def _may_repeat(told: Told, until: Micros, now: Micros) -> bool:
 
 
 def _claimed(told: Told, now: Micros) -> Told:
-    return replace(told, next_at=now + TELLING_SECONDS * MICROS_PER_SECOND)
+    return replace(told, next_at=now + ALERT_LEASE_SECONDS * MICROS_PER_SECOND)
 
 
-def _failed(before: Told, now: Micros) -> Told:
-    seconds = min(FIRST_RETRY_SECONDS * 2 ** min(before.failures, 30), LONGEST_RETRY_SECONDS)
-    return replace(before, next_at=now + seconds * MICROS_PER_SECOND, failures=before.failures + 1)
+def _failed(before: Told, failure: NotTaken, now: Micros) -> Told:
+    wait = ALERT_RETRY.micros(before.failures, retry_after=failure.retry_after)
+    return replace(before, next_at=now + wait, failures=before.failures + 1)
 
 
 def _delivery_after(told: Told, pause: Pause, now: Micros) -> Told:
@@ -218,12 +225,12 @@ def _harmless(text: str) -> str:
 # Logs
 
 
-def _report(message: _Message, failure: str | None, *, posted: bool, again_in: Micros) -> None:
+def _report(message: _Message, failure: NotTaken | None, *, posted: bool, again_in: Micros) -> None:
     facts = {name: value for name, value in message.items() if name != "text"}
     if failure is not None:
         metrics.ALERTS.labels("failed").inc()
         seconds = again_in // MICROS_PER_SECOND
-        text = f"An alert could not be posted: {failure}. It is tried again in {seconds} s"
+        text = f"An alert could not be posted: {failure.why}. It is tried again in {seconds} s"
         log_action(log, "alert.failed", text, logging.ERROR, **facts)
         return
     metrics.ALERTS.labels("posted" if posted else "logged").inc()

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from integration.core import metrics
 from integration.core.clock import Clock
+from integration.core.durations import DELIVERY_LEASE_SECONDS
 from integration.core.errors import LeadwireError, SettingError
 from integration.core.logs import log_action
 from integration.core.settings import RateLimit
@@ -45,7 +46,6 @@ from integration.store.isolation import cause_of, lies_in_data, stored_or_set_as
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 10
 LONGEST_REQUEST_SECONDS = 120  # three in a row, where one call makes three
 LEADS_PER_CLAIM = 1000
 # https://developers.hubspot.com/docs/api-reference/search/guide (2026-11-23) allows five a second to an
@@ -177,7 +177,7 @@ class Deliverer:
             now = self._clock()
             # Only what is in hand: a lead whose outcome could not be written down must not be kept for ever.
             records.renew_leases(
-                connection, self._worker, self._held(), now + LEASE_SECONDS * MICROS_PER_SECOND
+                connection, self._worker, self._held(), now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
             )
             recovered = records.recover_expired(connection, now)
         if recovered:
@@ -202,7 +202,7 @@ class Deliverer:
         if not slots:
             return Claim((), budget.next_free_at(connection))
         most = min(min(len(slots), limit) * self._destination.max_batch, max(LEADS_PER_CLAIM, limit))
-        until = now + LEASE_SECONDS * MICROS_PER_SECOND
+        until = now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
         rows = records.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
         planned = [(row, self._planned(row, links[row.id], now)) for row in rows]

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from integration.core.bounds import unusable_as_key
 from integration.core.clock import new_id
+from integration.core.durations import LINK_RETRY, LINK_TRIES
 from integration.core.errors import LeadwireError, shorten
 from integration.core.logs import log_action
 from integration.core.values import Cause, Identifier, Link, Micros, TranslatedEvent
@@ -30,10 +31,6 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-LINK_TRIES = 16
-FIRST_WAIT_SECONDS = 0.01
-LONGEST_WAIT_SECONDS = 5.0
-
 
 class LinkedMeanwhileError(LeadwireError):
     """Another worker linked or sends the same leads at this moment; trying again finds it done."""
@@ -45,7 +42,7 @@ def retrying_links(transaction: Callable[[], Result]) -> Result:
         try:
             return transaction()
         except LinkedMeanwhileError:
-            time.sleep(min(FIRST_WAIT_SECONDS * 2**number, LONGEST_WAIT_SECONDS))
+            time.sleep(LINK_RETRY.seconds(number))
     raise LeadwireError("Other workers keep using the same leads; try again in a minute.")
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from integration.core.durations import DELIVERY_PAUSE
 from integration.core.values import MICROS_PER_SECOND, Attempt, Micros, Outcome
 from integration.store.budget import Pause
-
-FIRST_PAUSE_SECONDS = 5.0
-LONGEST_PAUSE_SECONDS = 300.0
 
 
 def next_pause(pauses: int, outcome: Outcome, now: Micros) -> Pause:
     """The pause that follows `pauses` pauses in a row."""
     seconds = outcome.retry_after
     if seconds is None:
-        seconds = min(FIRST_PAUSE_SECONDS * 2**pauses, LONGEST_PAUSE_SECONDS)
+        seconds = DELIVERY_PAUSE.seconds(pauses)
     detail = outcome.cause.detail if outcome.cause else ""
     return Pause(now + int(seconds * MICROS_PER_SECOND), pauses + 1, detail)
 

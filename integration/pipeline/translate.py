@@ -12,6 +12,7 @@ from integration.body import MalformedBody, decode
 from integration.config.sources import Configuration, Source, Sources
 from integration.core import metrics
 from integration.core.clock import Clock, new_id
+from integration.core.durations import TRANSLATION_LEASE_SECONDS
 from integration.core.logs import log_action
 from integration.core.values import (
     MICROS_PER_SECOND,
@@ -35,7 +36,6 @@ from integration.store.wakeup import announce
 log = logging.getLogger(__name__)
 
 BATCH = 200
-LEASE_SECONDS = 10
 POSTPONED_SECONDS = 1
 
 
@@ -80,9 +80,8 @@ class Translator:
                 return []
         with self._store.write() as connection:
             now = self._clock()
-            return inbox.claim_events(
-                connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND, self._batch
-            )
+            until = now + TRANSLATION_LEASE_SECONDS * MICROS_PER_SECOND
+            return inbox.claim_events(connection, self._worker, now, until, self._batch)
 
     def _apply(self, translated: Sequence[TranslatedEvent]) -> Advanced:
         return retrying_links(lambda: self._apply_once(translated))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from integration.core.durations import STORE_RETRY
 from integration.core.errors import LeadwireError, StoreUnavailableError
 from integration.core.logs import log_action
 from integration.store.engine import StoreRefusedError
@@ -19,9 +20,6 @@ from integration.store.schema import SchemaBehindError
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-FIRST_PAUSE_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 5.0
 
 
 def patiently(
@@ -32,7 +30,7 @@ def patiently(
     `stopped` waits for so many seconds, and returns whether to stop, as `threading.Event.wait` does. Raises
     StoreRefusedError at once, and after `seconds` whatever the last attempt failed with.
     """
-    deadline, pause, told = time.monotonic() + seconds, FIRST_PAUSE_SECONDS, False
+    deadline, failures, told = time.monotonic() + seconds, 0, False
     while True:
         try:
             result = attempt()
@@ -44,9 +42,9 @@ def patiently(
             if told:
                 log_action(log, "store.ready", "The store is there: going on")
             return result
-        if stopped(min(pause, max(deadline - time.monotonic(), 0.0))):
+        if stopped(min(STORE_RETRY.seconds(failures), max(deadline - time.monotonic(), 0.0))):
             return None
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        failures += 1
 
 
 def _tell(error: LeadwireError) -> bool:

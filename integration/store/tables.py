@@ -236,3 +236,24 @@ tokens = Table(
         comment="encrypted; empty while the one of the settings is good",
     ),
 )
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("account", _Key, primary_key=True, server_default="main"),
+    Column("subject", _Key, primary_key=True, comment="'source:', source: nothing is fetched for it"),
+    Column("paused_until", BigInteger, nullable=False, server_default="0"),
+    Column("pauses", Integer, nullable=False, server_default="0", comment="in a row; the next one is longer"),
+    Column("probe_until", BigInteger, nullable=False, server_default="0", comment="one worker asks alone"),
+    Column("reason", Text, nullable=False, server_default=""),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("account", _Key, primary_key=True, server_default="main"),
+    Column("address", _Key, primary_key=True, comment="where the sender publishes it"),
+    Column("pem", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, comment="its own end"),
+    Column("verified_at", BigInteger, nullable=False, comment="when it verified a request"),
+)

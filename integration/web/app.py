@@ -11,7 +11,7 @@ from integration.config.sources import Sources
 from integration.core.clock import Clock, now
 from integration.core.settings import Settings
 from integration.pipeline.accept import Intake
-from integration.pipeline.verification import Certificates, Verifier
+from integration.pipeline.verification import Certificates, Verifier, published
 from integration.store.engine import Store
 from integration.web import problems
 from integration.web.health import health_blueprint
@@ -31,7 +31,7 @@ def create_app(
         store,
         current,
         clock,
-        Verifier(certificates or Certificates(allow_private=settings.fetch_allow_private)),
+        Verifier(certificates or published(store, allow_private=settings.fetch_allow_private)),
         max_body_bytes=settings.max_body_bytes,
         rejected_keep=settings.rejected_keep,
     )

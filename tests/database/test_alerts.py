@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from integration.core.values import Cause, Outcome
-from integration.operate.alerts import Alerts
+from integration.operate.alerts import Alerts, NotTaken
 from integration.operate.dead_letters import Letters, retry_dead
 from integration.store import alert_rows as stored
 from integration.store.engine import Store
@@ -29,13 +29,14 @@ class Chat:
     def __init__(self) -> None:
         self.messages: list[Mapping[str, Any]] = []
         self.failure: str | None = None
+        self.retry_after: float | None = None
         self.tried = 0
 
-    def post(self, message: Mapping[str, object]) -> str | None:
+    def post(self, message: Mapping[str, object]) -> NotTaken | None:
         self.tried += 1
         if self.failure is None:
             self.messages.append(message)
-        return self.failure
+        return None if self.failure is None else NotTaken(self.failure, self.retry_after)
 
     @property
     def last(self) -> Mapping[str, Any]:
@@ -147,6 +148,16 @@ def test_a_letter_whose_transaction_is_not_committed_yet_is_told_by_a_later_look
     assert len(watched.look()) == 1
 
 
+def test_a_receiver_that_asks_for_more_time_gets_it(watched: Watched) -> None:
+    watched.chat.failure, watched.chat.retry_after = "the receiver answered 429", 7200.0
+    dead_events(watched.engine, "a")
+    watched.look()
+    watched.chat.failure = None
+
+    assert watched.look(HOUR) == []
+    assert len(watched.look(HOUR)) == 1
+
+
 def test_a_post_that_fails_is_tried_again_with_growing_pauses_and_loses_nothing(
     watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,7 +189,7 @@ def test_a_restarted_worker_tells_nothing_twice(watched: Watched) -> None:
 
 
 def test_a_worker_that_dies_between_claim_and_post_leaves_the_alert_to_another(watched: Watched) -> None:
-    def die(_: Mapping[str, object]) -> str | None:
+    def die(_: Mapping[str, object]) -> NotTaken | None:
         raise KeyboardInterrupt
 
     dead_events(watched.engine, "a")

@@ -36,11 +36,12 @@ def mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def web(mappings: Path, store: Store, database_url: str) -> Web:  # noqa: ARG001 - it has the tables
+def web(mappings: Path, store: Store) -> Web:
     """The application with these settings, over a database that has the tables."""
 
     def web(**settings: str) -> FlaskClient:
-        environ = {"DATABASE_URL": database_url, "MAPPINGS_DIR": str(mappings), **settings}
+        url = store.url.render_as_string(hide_password=False)
+        environ = {"DATABASE_URL": url, "MAPPINGS_DIR": str(mappings), **settings}
         return create_app(Settings.read(environ)).test_client()
 
     return web

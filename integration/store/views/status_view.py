@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
 from integration.core.clock import first_id_at
-from integration.core.values import MICROS_PER_SECOND, Micros
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros
 from integration.store.backlog import Backlog, read_backlog
 from integration.store.budget import ACCOUNT, Pause, current_pause
+from integration.store.pause_rows import SourcePause, source_pauses
 from integration.store.tables import attempts, budget_slots, events, requests
 
 RECENT_MINUTES = 5
@@ -20,6 +22,7 @@ class Status:
     """`oldest_event_at` is when the oldest untranslated event arrived. `slots` is how many requests the rate
     limit allows in its window, 0 before the first worker ran, `slots_free` how many could be made at once.
     `recent_requests` is how many were made in the last RECENT_MINUTES.
+    `source_pauses` are those of sources' APIs.
     """
 
     at: Micros
@@ -29,6 +32,7 @@ class Status:
     slots: int
     slots_free: int
     recent_requests: int
+    source_pauses: Mapping[str, SourcePause]
 
 
 def read_status(connection: Connection, now: Micros) -> Status:
@@ -51,4 +55,5 @@ def read_status(connection: Connection, now: Micros) -> Status:
         slots=connection.execute(slots).scalar_one(),
         slots_free=connection.execute(slots.where(budget_slots.c.free_at <= now)).scalar_one(),
         recent_requests=connection.execute(recent).scalar_one(),
+        source_pauses=source_pauses(connection, MAIN_ACCOUNT),
     )

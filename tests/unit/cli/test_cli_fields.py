@@ -12,7 +12,7 @@ from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
-from integration.hubspot.static_token import StaticToken
+from integration.http.oauth import StaticToken
 from integration.lead.catalogue import PortalProperty, load_catalogue
 from integration.operate.account_check import PortalWatch, write_portal
 from integration.sandbox import SandboxServer, run_sandbox

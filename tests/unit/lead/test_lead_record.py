@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from integration.core.retry import LONGEST_RETRY_SECONDS, retry_delay
 from integration.core.values import (
     MICROS_PER_SECOND,
     Attempt,
@@ -22,7 +21,7 @@ from integration.core.values import (
 )
 from integration.lead.merge import merge
 from integration.lead.next_write import Reach, next_write
-from integration.lead.record import GIVE_UP_SECONDS, Record, RecordState, after_attempt
+from integration.lead.record import Record, RecordState, after_attempt
 from integration.pipeline.pausing import ended, next_pause
 from integration.store.budget import Pause
 
@@ -81,7 +80,7 @@ def test_a_failed_attempt_is_tried_again_later_and_keeps_its_changes() -> None:
 
 
 def test_after_three_days_of_failures_it_is_set_aside_with_the_last_cause() -> None:
-    row = replace(leased(update("e1", 10, city="B")), failing_since=NOW - (GIVE_UP_SECONDS + 1) * SECOND)
+    row = replace(leased(update("e1", 10, city="B")), failing_since=NOW - 3 * 86_400 * SECOND - SECOND)
 
     after = after_attempt(row, attempt({"city": "B"}, "again", 503), NOW, 0.5)
 
@@ -133,13 +132,6 @@ def test_pauses_grow_and_follow_retry_after() -> None:
     assert [(next_pause(n, stop, NOW).until - NOW) / SECOND for n in (0, 1, 2, 20)] == [5, 10, 20, 300]
     assert next_pause(0, asked, NOW).until == NOW + 77 * SECOND
     assert next_pause(3, stop, NOW).pauses == 4
-
-
-def test_retries_back_off_exponentially_up_to_an_hour_with_jitter_and_never_before_retry_after() -> None:
-    assert [retry_delay(n, None, 1.0) / SECOND for n in (0, 1, 2, 3)] == [1, 2, 4, 8]
-    assert retry_delay(0, None, 0.0) / SECOND == 0.5
-    assert retry_delay(500, None, 1.0) / SECOND == LONGEST_RETRY_SECONDS
-    assert retry_delay(0, 120.0, 0.0) / SECOND == 120
 
 
 def test_a_bundle_holds_only_what_hubspot_does_not_have_and_names_its_events() -> None:
