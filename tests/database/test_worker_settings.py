@@ -108,7 +108,11 @@ def test_worker_concurrency_is_how_many_requests_are_on_their_way(
     monkeypatch.setattr(engine.hubspot, "send", send)
     leased = "SELECT count(*) FROM leads WHERE state = 'leased'"
     with working(engine, WORKER_CONCURRENCY="2"):
-        until(lambda: column(engine, leased) == [6] and len(on_their_way) >= 2, "two are on their way")
+        until(lambda: column(engine, leased) == [6], "all are claimed")
+        seen = [0] * 10
+        while len(on_their_way) < 2 or set(seen[-10:]) != {len(on_their_way)}:  # until no more come
+            seen.append(len(on_their_way))
+            time.sleep(0.02)
         may_end.set()
         until(lambda: column(engine, leased) == [0], "all are delivered")
     assert most == [2]
