@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from integration.core.values import FieldChange, Update, Wire, WriteRule
 from integration.lead.merge import (
     FieldState,
@@ -114,6 +116,41 @@ def test_of_two_leads_each_fields_sides_are_known_where_one_knows_them() -> None
     one, other = before({"city": "Rome"}), merge({}, [update("a", 1, "if_empty", city="Oslo")])
     for joined in (join(one, other), join(other, one)):
         assert joined["city"].base == joined["city"].sent == "Rome"
+
+
+def test_of_two_leads_a_side_is_known_where_both_say_the_same_and_not_where_they_contradict() -> None:
+    one = before({"city": "Rome", "phone": "030"})
+    other = before({"city": "Rome", "phone": "040"})
+    joined = join(one, other)
+    assert (joined["city"].base, joined["city"].sent) == ("Rome", "Rome")
+    unknown = FieldState().base
+    assert (joined["phone"].base, joined["phone"].sent) == (unknown, unknown)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(("write", "expected"), [("max", 5.7), ("min", 5.2)])
+    def test_decimals_are_compared_whole(self, write: WriteRule, expected: float) -> None:
+        for first, second in ((5.2, 5.7), (5.7, 5.2)):
+            state = merge({}, [update("a", 1, write, score=first), update("b", 2, write, score=second)])
+            assert values(state) == {"score": expected}
+
+    @pytest.mark.parametrize("write", ["max", "min"])
+    def test_what_hubspot_has_stands_where_an_event_says_the_same(self, write: WriteRule) -> None:
+        state = merge(before({"score": 20}), [update("a", 1, write, score=20)])
+        assert (state["score"].event_id, pending(state)) == ("", {})
+
+    def test_a_sum_of_whole_numbers_is_one(self) -> None:
+        state = merge({}, [update("a", 1, "sum", score=10), update("b", 2, "sum", score=2.0)])
+        assert repr(state["score"].value) == "12"
+        assert repr(merge(state, [update("c", 3, "sum", score=0.5)])["score"].value) == "12.5"
+
+    def test_a_text_adds_nothing_to_a_sum_not_even_its_time(self) -> None:
+        counted = merge({}, [update("a", 1, "sum", score=10)])
+        assert merge(counted, [update("b", 2, "sum", score="many")]) == counted
+
+    def test_what_is_no_number_of_json_is_never_written_down(self) -> None:
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            to_json(before({"score": float("nan")}))
 
 
 def test_nothing_is_the_same_as_what_is_unknown() -> None:
