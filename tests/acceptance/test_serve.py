@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -66,6 +67,27 @@ def test_a_webhook_becomes_a_put_and_sigterm_ends_everything_well(deployment: De
     log = (deployment.folder / "serve.log").read_text()
     assert TOKEN not in log
     assert "Traceback" not in log
+
+
+def test_log_level_and_web_concurrency_are_how_much_is_said_and_by_how_many(tmp_path: Path) -> None:
+    deployment = Deployment(
+        f"sqlite:///{tmp_path}/leadwire.db", tmp_path, workers=0, WEB_CONCURRENCY="3", LOG_LEVEL="WARNING"
+    )
+    del deployment.environment["PROMETHEUS_MULTIPROC_DIR"]
+    deployment.commands = {"serve": ["integration", "serve"]}
+    with deployment:
+        deployment.seed_lead(GUID)
+        assert deployment.post(EVENT).json()["status"] == "accepted"
+        deployment.wait_until(lambda: deployment.lead(GUID)["city"] == "Rome", "the PUT arrives")
+        refused = requests.post(f"{deployment.url}/hooks/shop", data=b"{}", timeout=10)
+        assert refused.status_code == 401
+        programs = psutil.Process(deployment.processes["serve"].pid).children()
+        web = next(program for program in programs if "gunicorn" in " ".join(program.cmdline()))
+        deployment.wait_until(lambda: len(web.children()) == 3, "three web processes")
+        deployment.terminate("serve")
+    said = log_lines(deployment)
+    assert "request.rejected" in [line.get("action") for line in said]
+    assert {line["level"] for line in said} <= {"WARNING", "ERROR"}
 
 
 def test_a_worker_that_is_killed_starts_again(deployment: Deployment) -> None:
