@@ -81,6 +81,7 @@ class Translator:
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._batch = batch
+        self._reader = EventReader(max_body_bytes)
 
     def run_once(self) -> int:
         """Translate one batch; returns how many events it had, 0 when nothing waits."""
@@ -88,8 +89,9 @@ class Translator:
         if not claimed:
             return 0
         configuration = self._sources.ready_for({event.source for event in claimed})
-        translated = translate_events(configuration, claimed, self._max_body_bytes)
+        translated = translate_events(configuration, claimed, self._max_body_bytes, self._reader)
         self._settle(translated)
+        self._reader.keep_those_with_more()
         return len(claimed)
 
     def _claim(self) -> list[ClaimedEvent]:
@@ -99,8 +101,9 @@ class Translator:
         with self._store.write() as connection:
             now = self._clock()
             return inbox.claim_events(
-                connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND, self._batch
-            )
+                connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND,
+                limit=self._batch, known=self._reader.known,
+            )  # fmt: skip
 
     def _settle(self, translated: Sequence[Translated]) -> None:
         for part in stored_or_set_aside(translated, self._settle_linked, set_aside):
@@ -133,10 +136,15 @@ class Translator:
 
 
 def translate_events(
-    configuration: Configuration, claimed: Iterable[ClaimedEvent], max_body_bytes: int
+    configuration: Configuration,
+    claimed: Iterable[ClaimedEvent],
+    max_body_bytes: int,
+    reader: EventReader | None = None,
 ) -> list[Translated]:
-    """Pure: what the mappings, as they are now, make of these events. Each request is read once."""
-    reader = EventReader(max_body_bytes)
+    """What the mappings, as they are now, make of these events. Each request is read once; by a `reader` that
+    is handed in, once for all calls.
+    """
+    reader = reader or EventReader(max_body_bytes)
     result = []
     for event in claimed:
         try:

@@ -188,7 +188,7 @@ Query = Callable[[Connection], object]
 )
 def test_each_query_goes_down_its_index(engine: Engine, query: Query, index: str) -> None:
     _fill(engine)
-    plan = _plan_of_first_query(engine, query)
+    plan = plan_of_first_query(engine, query)
     assert index in plan, plan
     assert "TEMP B-TREE" not in plan, plan
     assert "Sort" not in plan, plan
@@ -212,7 +212,7 @@ def _fill(engine: Engine) -> None:
             connection.execute(text(statement))
 
 
-def _plan_of_first_query(engine: Engine, query: Query) -> str:
+def plan_of_first_query(engine: Engine, query: Query) -> str:
     """How the database goes about the first statement of `query`."""
     asked: list[tuple[str, object]] = []
 
