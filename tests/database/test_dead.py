@@ -153,7 +153,7 @@ def test_the_status_counts_what_waits_and_what_was_sent(engine: Engine) -> None:
     with engine.store.read() as connection:
         status = read_status(connection, engine.now + SECOND)
     backlog = status.backlog
-    assert (backlog.events_received, status.oldest_event_at) == (1, engine.now)
+    assert (backlog.events_received, status.ages.untranslated_since) == (1, engine.now)
     assert (backlog.leads_waiting, backlog.leads_leased) == (1, 0)
     assert backlog.oldest_waiting_since == waiting_since, "what is dead does not wait"
     assert (sum(backlog.dead_events.values()), backlog.dead_leads) == (1, {"refused_by_hubspot": 1})
