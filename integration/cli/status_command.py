@@ -62,12 +62,16 @@ def _as_json(found: Status, limit: RateLimit) -> dict[str, Any]:
     backlog = found.backlog
     return {
         "at": json_time(found.at),
-        "events": {"waiting": backlog.events_received, "oldest_since": json_time(found.oldest_event_at)},
+        "events": {
+            "waiting": backlog.events_received,
+            "oldest_since": json_time(found.ages.untranslated_since),
+        },
         "fetching": backlog.events_fetching,
         "leads": {
             "waiting": backlog.leads_waiting,
             "in_flight": backlog.leads_leased,
             "oldest_since": json_time(backlog.oldest_waiting_since),
+            "due_since": json_time(found.ages.due_since),
         },
         "dead": {"events": backlog.dead_events, "leads": backlog.dead_leads},
         "delivery": {
@@ -104,6 +108,7 @@ def _lines(found: Status, limit: RateLimit) -> dict[str, str]:
         "events": _events(found),
         **apis,
         "leads": _leads(found),
+        "due": _due(found),
         "delivery": _delivery(found),
         "budget": _budget(found, limit),
         "clear": _clear(found, limit),
@@ -120,7 +125,7 @@ def _events(found: Status) -> str:
     if not backlog.events_received:
         return f"none waits for translation{apis}"
     waiting = f"{backlog.events_received:,} wait for translation"
-    return f"{waiting}{_oldest(found, found.oldest_event_at)}{apis}"
+    return f"{waiting}{_oldest(found, found.ages.untranslated_since)}{apis}"
 
 
 def _leads(found: Status) -> str:
@@ -130,6 +135,15 @@ def _leads(found: Status) -> str:
     return (
         f"{backlog.leads_waiting:,} with unsent changes{_oldest(found, backlog.oldest_waiting_since)}; "
         f"{backlog.leads_leased:,} on their way"
+    )
+
+
+def _due(found: Status) -> str:
+    since = found.ages.due_since
+    if since is None:
+        return "no lead waits for its turn"
+    return (
+        f"the lead that is due longest waits for {shown_span(max(0, found.at - since) / MICROS_PER_SECOND)}"
     )
 
 

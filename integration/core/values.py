@@ -127,7 +127,8 @@ class EventContext:
 
     `payload` is the event's own part of the body (one element where the mapping says `event.each`),
     `envelope` the whole body; both decoded. `query` is the request's query string, undecoded. `fetched` is
-    what the source's API answered to the mapping's `fetch:`, decoded; None if nothing was fetched.
+    what the source's API answered to the mapping's `fetch:`, decoded; None if nothing was fetched. `found` is
+    what expressions found in the whole body: all events of a request share it, so each is evaluated once.
     """
 
     payload: Any
@@ -136,6 +137,7 @@ class EventContext:
     query: str
     received_at: Micros
     fetched: Any = None
+    found: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

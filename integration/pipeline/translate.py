@@ -60,6 +60,7 @@ class Translator:
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._batch = batch
+        self._reader = EventReader(max_body_bytes)
 
     def run_once(self) -> int:
         """Translate one batch; returns how many events it had, 0 when nothing waits."""
@@ -67,11 +68,12 @@ class Translator:
         if not claimed:
             return 0
         configuration = self._sources.ready_for({event.source for event in claimed})
-        translated = translate_events(configuration, claimed, self._max_body_bytes)
+        translated = translate_events(configuration, claimed, self._max_body_bytes, self._reader)
         sources = {event.id: event.source for event in claimed}
         for part in stored_or_set_aside(translated, self._apply, set_aside):
             for end in part.result.ends:
                 _report(end, sources[end.id])
+        self._reader.keep_those_with_more()
         return len(claimed)
 
     def _claim(self) -> list[ClaimedEvent]:
@@ -81,7 +83,9 @@ class Translator:
         with self._store.write() as connection:
             now = self._clock()
             until = now + TRANSLATION_LEASE_SECONDS * MICROS_PER_SECOND
-            return inbox.claim_events(connection, self._worker, now, until, self._batch)
+            return inbox.claim_events(
+                connection, self._worker, now, until, limit=self._batch, known=self._reader.known
+            )
 
     def _apply(self, translated: Sequence[TranslatedEvent]) -> Advanced:
         return retrying_links(lambda: self._apply_once(translated))
@@ -111,10 +115,15 @@ def write_ends(connection: Connection, events: Iterable[TranslatedEvent], found:
 
 
 def translate_events(
-    configuration: Configuration, claimed: Iterable[ClaimedEvent], max_body_bytes: int
+    configuration: Configuration,
+    claimed: Iterable[ClaimedEvent],
+    max_body_bytes: int,
+    reader: EventReader | None = None,
 ) -> list[TranslatedEvent]:
-    """Pure: what the mappings, as they are now, make of these events. Each request is read once."""
-    reader = EventReader(max_body_bytes)
+    """What the mappings, as they are now, make of these events. Each request is read once; by a `reader` that
+    is handed in, once for all calls.
+    """
+    reader = reader or EventReader(max_body_bytes)
     result = []
     for event in claimed:
         try:

@@ -19,7 +19,7 @@ from integration.core.values import Cause, Micros
 from integration.store.dead_rows import Kind
 from integration.store.tables import alerts, events, leads
 
-DELIVERY = "delivery"
+DELIVERY, TRANSLATION, DUE = "delivery", "translation", "due"  # subjects of what lasts
 MOST_COUNTED = 100_000
 
 _DEAD: ColumnElement[str] = literal_column("'dead'")  # as in the condition of the partial indexes

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, exists, func, or_, select, update
 
 from integration.core.clock import first_id_at
 from integration.core.values import EventState, Micros, RawRequest, Update
-from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, claimed_event, raw_request
+from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, raw_request, with_requests
 from integration.store.many import one_of
 from integration.store.tables import attempts, events, fetches, leads, requests, updates
 from integration.store.updates import update_of
@@ -51,7 +51,6 @@ def ended_after(connection: Connection, selection: Selection, after_id: str, lim
     query = (
         select(
             *EVENT_COLUMNS, events.c.state, events.c.lead_id, events.c.cause, events.c.detail,
-            *REQUEST_COLUMNS,
         )
         .join(requests, requests.c.id == events.c.request_id)
         .outerjoin(fetches, fetches.c.event_id == events.c.id)
@@ -59,11 +58,12 @@ def ended_after(connection: Connection, selection: Selection, after_id: str, lim
         .order_by(events.c.id)
         .limit(limit)
     )  # fmt: skip
-    parsed: dict[str, RawRequest] = {}
-    return [
-        StoredEvent(claimed_event(row, parsed), EventState(row.state), row.lead_id, row.cause, row.detail)
-        for row in connection.execute(query)
-    ]
+    rows = {row.id: row for row in connection.execute(query)}
+    return [_stored(event, rows[event.id]) for event in with_requests(connection, list(rows.values()))]
+
+
+def _stored(event: ClaimedEvent, row: Row[*tuple[Any, ...]]) -> StoredEvent:
+    return StoredEvent(event, EventState(row.state), row.lead_id, row.cause, row.detail)
 
 
 def lock_ended(connection: Connection, ids: Sequence[str]) -> set[str]:

@@ -73,6 +73,7 @@ events = Table(
 Index("events_dedup", events.c.source, events.c.dedup_key, unique=True)
 Index("events_by_source", events.c.source, events.c.id)
 _partial_index("events_received", events.c.id, where="state = 'received'")
+_partial_index("events_received_by_source", events.c.source, events.c.id, where="state = 'received'")
 _partial_index("events_settled", events.c.state, events.c.id, where="state <> 'received'")
 _partial_index("events_dead", events.c.cause, events.c.id, where="state = 'dead'")
 _partial_index("events_dead_by_time", events.c.cause, events.c.settled_at, where="state = 'dead'")

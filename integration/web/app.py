@@ -45,7 +45,7 @@ def create_app(
             intake, clock, public_url=settings.public_url, max_body_bytes=settings.max_body_bytes
         )
     )
-    app.register_blueprint(health_blueprint(store, current, metrics_token=settings.metrics_token))
+    app.register_blueprint(health_blueprint(store, current, clock, metrics_token=settings.metrics_token))
     hops = settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

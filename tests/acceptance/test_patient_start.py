@@ -36,7 +36,9 @@ def kill(server: PostgresServer) -> None:
     postmaster.wait(10)
 
 
-@pytest.mark.parametrize("seconds_away", [3, pytest.param(120, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seconds_away", [3, pytest.param(120, marks=[pytest.mark.slow, pytest.mark.timeout(300)])]
+)
 def test_all_that_start_while_the_database_is_away_go_on_by_themselves(
     tmp_path: Path, seconds_away: float
 ) -> None:

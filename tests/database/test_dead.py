@@ -153,7 +153,7 @@ def test_the_status_counts_what_waits_and_what_was_sent(engine: Engine) -> None:
     with engine.store.read() as connection:
         status = read_status(connection, engine.now + SECOND)
     backlog = status.backlog
-    assert (backlog.events_received, status.oldest_event_at) == (1, engine.now)
+    assert (backlog.events_received, status.ages.untranslated_since) == (1, engine.now)
     assert (backlog.leads_waiting, backlog.leads_leased) == (1, 0)
     assert backlog.oldest_waiting_since == waiting_since, "what is dead does not wait"
     assert (sum(backlog.dead_events.values()), backlog.dead_leads) == (1, {"refused_by_hubspot": 1})
@@ -188,7 +188,7 @@ Query = Callable[[Connection], object]
 )
 def test_each_query_goes_down_its_index(engine: Engine, query: Query, index: str) -> None:
     _fill(engine)
-    plan = _plan_of_first_query(engine, query)
+    plan = plan_of_first_query(engine, query)
     assert index in plan, plan
     assert "TEMP B-TREE" not in plan, plan
     assert "Sort" not in plan, plan
@@ -212,7 +212,7 @@ def _fill(engine: Engine) -> None:
             connection.execute(text(statement))
 
 
-def _plan_of_first_query(engine: Engine, query: Query) -> str:
+def plan_of_first_query(engine: Engine, query: Query) -> str:
     """How the database goes about the first statement of `query`."""
     asked: list[tuple[str, object]] = []
 

@@ -160,7 +160,7 @@ def test_what_waits_is_counted_by_source(shop: Shop) -> None:
     shop.engine.translate()
     with shop.engine.store.read() as connection:
         assert read_backlog(connection).events_fetching == {"shop": 3}
-    assert 'leadwire_events_fetching{source="shop"} 3.0' in backlog_metrics(shop.engine.store).decode()
+    assert 'leadwire_events_fetching{source="shop"} 3.0' in backlog_metrics(shop.engine.store, 0).decode()
     shop.fetcher().run_once()
     with shop.engine.store.read() as connection:
         assert read_backlog(connection).events_fetching == {}

@@ -9,25 +9,26 @@ from sqlalchemy import Connection, func, select
 
 from integration.core.clock import first_id_at
 from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros
+from integration.store.ages import Ages, read_ages
 from integration.store.backlog import Backlog, read_backlog
 from integration.store.budget import ACCOUNT, Pause, current_pause
 from integration.store.pause_rows import SourcePause, source_pauses
-from integration.store.tables import attempts, budget_slots, events, requests
+from integration.store.tables import attempts, budget_slots
 
 RECENT_MINUTES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`oldest_event_at` is when the oldest untranslated event arrived. `slots` is how many requests the rate
-    limit allows in its window, 0 before the first worker ran, `slots_free` how many could be made at once.
-    `recent_requests` is how many were made in the last RECENT_MINUTES.
-    `source_pauses` are those of sources' APIs.
+    """`ages` tells since when the oldest things wait that should be done by now. `slots` is how many requests
+    the rate limit allows in its window, 0 before the first worker ran, `slots_free` how many could be made at
+    once. `recent_requests` is how many were made in the last RECENT_MINUTES. `source_pauses` are those of
+    sources' APIs.
     """
 
     at: Micros
     backlog: Backlog
-    oldest_event_at: Micros | None
+    ages: Ages
     pause: Pause
     slots: int
     slots_free: int
@@ -37,20 +38,13 @@ class Status:
 
 def read_status(connection: Connection, now: Micros) -> Status:
     """The state at `now`. Counts only what waits, the slots of the budget, and the attempts of minutes."""
-    oldest_event = (
-        select(requests.c.received_at)
-        .join(events, events.c.request_id == requests.c.id)
-        .where(events.c.state == "received")
-        .order_by(events.c.id)
-        .limit(1)
-    )
     slots = select(func.count()).where(budget_slots.c.account == ACCOUNT)
     since = first_id_at(now - RECENT_MINUTES * 60 * MICROS_PER_SECOND)
     recent = select(func.count()).where(attempts.c.id >= since)
     return Status(
         at=now,
         backlog=read_backlog(connection),
-        oldest_event_at=connection.execute(oldest_event).scalar(),
+        ages=read_ages(connection, now),
         pause=current_pause(connection),
         slots=connection.execute(slots).scalar_one(),
         slots_free=connection.execute(slots.where(budget_slots.c.free_at <= now)).scalar_one(),

@@ -41,6 +41,7 @@ class TestStatus:
         assert lines(run("status").output) == [
             "events    none waits for translation",
             "leads     none has unsent changes",
+            "due       no lead waits for its turn",
             "delivery  works",
             (
                 "budget    10,000 of 10,000 requests per 10 s left now; "

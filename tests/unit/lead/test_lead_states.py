@@ -9,19 +9,18 @@ import pytest
 from integration.core.values import FieldChange, Update, Wire, WriteRule
 from integration.lead.merge import (
     FieldState,
-    LeadState,
+    FieldStates,
     before,
     confirm,
-    from_json,
     join,
     learn,
     merge,
     pending,
-    refold,
+    rebuild,
     same,
-    to_json,
     unread,
 )
+from integration.store.documents import fields_text, read_fields
 
 
 def update(event: str, at: int, write: WriteRule = "latest", **fields: Wire | None) -> Update:
@@ -31,7 +30,7 @@ def update(event: str, at: int, write: WriteRule = "latest", **fields: Wire | No
     return Update(event, (at, f"shop/{event}"), changes, "version-1")
 
 
-def values(state: LeadState) -> dict[str, Wire | None]:
+def values(state: FieldStates) -> dict[str, Wire | None]:
     return {name: field.value for name, field in state.items()}
 
 
@@ -40,30 +39,30 @@ class TestRebuilt:
         pruned = merge({}, [update("a", 1, "sum", score=10), update("a2", 1, city="Rome")])
         stored = [update("b", 2, "sum", score=5)]
         current = merge(pruned, stored)
-        assert refold(current, pruned, stored) == current
+        assert rebuild(current, pruned, stored) == current
 
     def test_forgets_what_no_update_says_any_more_and_keeps_what_hubspot_has(self) -> None:
         current = confirm(merge({}, [update("a", 1, city="Rome", phone="030")]), {"city": "Rome"})
-        rebuilt = refold(current, {}, [update("a", 1, phone="040")])
+        rebuilt = rebuild(current, {}, [update("a", 1, phone="040")])
         assert values(rebuilt) == {"city": None, "phone": "040"}
         assert rebuilt["city"].sent == "Rome"
         assert pending(rebuilt) == {"phone": "040"}, "a field that nothing sets stays as it is at HubSpot"
 
     def test_keeps_what_was_learned_from_hubspot(self) -> None:
         current = learn(merge({}, [update("a", 1, "max", score=5)]), {"score": 7})
-        rebuilt = refold(current, {}, [update("a", 1, "max", score=6)])
+        rebuilt = rebuild(current, {}, [update("a", 1, "max", score=6)])
         assert rebuilt["score"].base == 7
         assert pending(rebuilt) == {}
 
     def test_takes_of_the_pruned_ones_only_what_they_set(self) -> None:
         pruned = learn(merge({}, [update("a", 1, city="Rome")]), {"city": "Oslo"})
-        rebuilt = refold({}, pruned, [])
+        rebuilt = rebuild({}, pruned, [])
         assert values(rebuilt) == {"city": "Rome"}
         assert pending(rebuilt) == {"city": "Rome"}, "what HubSpot has is known from the present state alone"
 
     def test_of_several_pruned_fields_each_is_kept(self) -> None:
         pruned = merge({}, [update("a", 1, city="Rome", phone="030")])
-        assert values(refold({}, pruned, [])) == {"city": "Rome", "phone": "030"}
+        assert values(rebuild({}, pruned, [])) == {"city": "Rome", "phone": "030"}
 
 
 class TestLearned:
@@ -98,18 +97,18 @@ class TestWrittenDown:
     def test_it_is_compact_readable_and_the_same_for_equal_states(self) -> None:
         first = merge({}, [update("a", 1, city="Köln"), update("b", 2, "max", score=3)])
         second = merge({}, [update("b", 2, "max", score=3), update("a", 1, city="Köln")])
-        assert to_json(first) == to_json(second)
-        assert "Köln" in to_json(first)
-        assert to_json(first) == json.dumps(
-            json.loads(to_json(first)), ensure_ascii=False, separators=(",", ":"), sort_keys=True
+        assert fields_text(first) == fields_text(second)
+        assert "Köln" in fields_text(first)
+        assert fields_text(first) == json.dumps(
+            json.loads(fields_text(first)), ensure_ascii=False, separators=(",", ":"), sort_keys=True
         )
-        assert from_json(to_json(first)) == first
+        assert read_fields(fields_text(first)) == first
 
     def test_what_hubspot_has_is_written_down_only_where_it_is_known(self) -> None:
         state = confirm(merge({}, [update("a", 1, city="Rome", phone="030")]), {"city": "Rome"})
-        content = json.loads(to_json(state))
+        content = json.loads(fields_text(state))
         assert ("sent" in content["city"], "sent" in content["phone"]) == (True, False)
-        assert json.loads(to_json(before({"city": None}))) == {"city": {"base": None, "sent": None}}
+        assert json.loads(fields_text(before({"city": None}))) == {"city": {"base": None, "sent": None}}
 
 
 def test_of_two_leads_each_fields_sides_are_known_where_one_knows_them() -> None:
@@ -150,7 +149,7 @@ class TestNumbers:
 
     def test_what_is_no_number_of_json_is_never_written_down(self) -> None:
         with pytest.raises(ValueError, match="not JSON compliant"):
-            to_json(before({"score": float("nan")}))
+            fields_text(before({"score": float("nan")}))
 
 
 def test_nothing_is_the_same_as_what_is_unknown() -> None:
