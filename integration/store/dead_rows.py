@@ -8,19 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, select, update
 
 from integration.core.values import Cause, Micros
 from integration.store.many import one_of
-from integration.store.tables import events, leads, requests
+from integration.store.tables import events, in_state, leads, requests
 
 Kind = Literal["event", "lead"]
 
-_DEAD: ColumnElement[str] = literal_column(
-    "'dead'"
-)  # a literal: a partial index is used only where its condition is repeated
-_DEAD_EVENT = events.c.state == _DEAD
-_DEAD_LEAD = leads.c.state == _DEAD
+_DEAD_EVENT = in_state(events, "dead")
+_DEAD_LEAD = in_state(leads, "dead")
 
 
 @dataclass(frozen=True, slots=True)

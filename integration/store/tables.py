@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
     text,
 )
 
@@ -28,6 +30,20 @@ _Key = Text().with_variant(String(collation="C"), "postgresql")
 
 def _partial_index(name: str, *columns: Column[str] | Column[int], where: str, unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
+def in_state(table: Table, state: str) -> ColumnElement[bool]:
+    """Whether a row is in this state, which is written out: a database uses a partial index only where the
+    index's condition is repeated to the letter, and a parameter is not the letter.
+    """
+    named: ColumnElement[str] = literal_column(f"'{state}'")
+    return table.c.state == named
+
+
+def is_settled() -> ColumnElement[bool]:
+    """Whether an event is beyond `received`: the condition of `events_settled`, to the letter."""
+    received: ColumnElement[str] = literal_column("'received'")
+    return events.c.state != received
 
 
 requests = Table(

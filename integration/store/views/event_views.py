@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, literal_column, select
+from sqlalchemy import Connection, Row, Select, select
 
 from integration.core.values import Cause, FieldChange, Micros
 from integration.store import updates
 from integration.store.identifiers import identifiers_of
-from integration.store.tables import attempts, events, leads, requests
+from integration.store.tables import attempts, events, in_state, is_settled, leads, requests
 
 EventState = Literal["received", "fetching", "translated", "ignored", "dead"]
 ATTEMPTS_SHOWN = 50
@@ -107,11 +107,9 @@ def list_events(
     if source is not None:
         query = query.where(events.c.source == source)
     if state is not None:
-        query = query.where(events.c.state == literal_column(f"'{state}'"))
-    if (
-        state in _SETTLED
-    ):  # says so in words: SQLite uses a partial index only where its condition is repeated
-        query = query.where(events.c.state != literal_column("'received'"))
+        query = query.where(in_state(events, state))
+    if state in _SETTLED:
+        query = query.where(is_settled())
     return _event_lines(connection, query)
 
 
@@ -119,7 +117,7 @@ def list_dead_events(
     connection: Connection, *, cause: str, limit: int, before: str | None = None
 ) -> list[EventLine]:
     """The newest dead events of this cause older than the id `before`. By `events_dead`."""
-    dead = (events.c.state == literal_column("'dead'"), events.c.cause == cause)
+    dead = (in_state(events, "dead"), events.c.cause == cause)
     return _event_lines(connection, _page(limit, before).where(*dead))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import Connection, select
 
 from integration.core.values import Micros
 from integration.store.identifiers import identifiers_of
 from integration.store.lead_rows import LeadRow, find
 from integration.store.many import pair_of
-from integration.store.tables import attempts, identifiers, leads
+from integration.store.tables import attempts, identifiers, in_state, leads
 from integration.store.views.event_views import AttemptLine, attempt_line
 
 _KINDS_TO_TRY = ("guid", "contact_id", "email")
@@ -48,7 +48,7 @@ def list_dead_leads(
     """The newest dead leads of this cause older than the id `before`. By `leads_dead`."""
     query = (
         select(leads.c.id)
-        .where(leads.c.state == literal_column("'dead'"), leads.c.cause == cause)
+        .where(in_state(leads, "dead"), leads.c.cause == cause)
         .order_by(leads.c.id.desc())
         .limit(limit)
     )
