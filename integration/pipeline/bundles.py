@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from integration.core.values import MICROS_PER_SECOND, Micros
+from integration.core.values import MICROS_PER_SECOND, NOT_FOUND_CAUSES, Micros
 from integration.lead.merge import LeadState, pending, to_json
 from integration.store.lead_rows import LIVE, REPLAYED, LeadRow
-
-NOT_FOUND_CAUSES = frozenset({"unresolved", "ambiguous_lead", "lead_not_found"})
 
 
 @dataclass(frozen=True, slots=True)

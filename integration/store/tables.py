@@ -88,6 +88,7 @@ events = Table(
 )
 Index("events_dedup", events.c.source, events.c.dedup_key, unique=True)
 Index("events_by_source", events.c.source, events.c.id)
+Index("events_by_type", events.c.type, events.c.id)
 _partial_index("events_received", events.c.id, where="state = 'received'")
 _partial_index("events_settled", events.c.state, events.c.id, where="state <> 'received'")
 _partial_index("events_dead", events.c.cause, events.c.id, where="state = 'dead'")
@@ -132,6 +133,7 @@ leads = Table(
     ),
 )
 _partial_index("leads_due", leads.c.priority, leads.c.due_at, where="state = 'due'")
+_partial_index("leads_due_by_cause", leads.c.cause, leads.c.id, where="state = 'due'")
 _partial_index("leads_waiting", leads.c.waiting_since, where="waiting_since IS NOT NULL")
 _partial_index("leads_leased", leads.c.leased_until, where="state = 'leased'")
 _partial_index("leads_to_refold", leads.c.id, where="refold = 1")

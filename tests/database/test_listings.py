@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from sqlalchemy import text
-
-from integration.core.clock import first_id_at
 from integration.core.values import Bundle, Cause, FieldChange, IncomingEvent, Outcome, RawRequest, Update
 from integration.store import identifiers, inbox, lead_rows, updates
 from integration.store.attempts import Attempt, add_attempts
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, SettledEvent
-from integration.store.upgrade import upgrade
 from integration.store.views.event_views import (
-    EventState,
     events_of_request,
     find_event,
-    find_request,
     list_events,
-    list_rejected,
 )
+from integration.store.views.request_views import find_request, list_rejected
 
 START = 1_764_000_000_000_000
 SECOND = 1_000_000
@@ -44,14 +34,6 @@ def arrive(store: Store, *arrivals: Arrival) -> list[str]:
     """Store arrivals; returns the ids of their requests."""
     with store.write() as connection:
         return [receipt.id for receipt in inbox.store_arrivals(connection, arrivals)]
-
-
-@pytest.fixture
-def sqlite_store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path}/plans.db")
-    upgrade(store)
-    yield store
-    store.dispose()
 
 
 def settle(store: Store, event_id: str, state: str, lead_id: str | None = None) -> None:
@@ -93,33 +75,6 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
         "dead": [f"{dead}-0"],
     }
     assert line.cause == Cause("dead_code", "dead detail", "dead cure")
-
-
-@pytest.mark.parametrize(
-    ("state", "source", "index"),
-    [
-        pytest.param(None, None, "sqlite_autoindex_events_1", id="all"),
-        pytest.param(None, "stripe", "events_by_source", id="of a source"),
-        pytest.param("received", None, "events_received", id="received"),
-        pytest.param("translated", None, "events_settled", id="translated"),
-        pytest.param("ignored", None, "events_settled", id="ignored"),
-        pytest.param("dead", None, "events_settled", id="dead"),
-    ],
-)
-def test_each_page_goes_down_one_index_and_sorts_nothing(
-    sqlite_store: Store, state: EventState | None, source: str | None, index: str
-) -> None:
-    statements: list[str] = []
-    with sqlite_store.read() as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        driver.set_trace_callback(statements.append)
-        list_events(connection, limit=20, state=state, source=source, before=first_id_at(START))
-        driver.set_trace_callback(None)
-        (query,) = [statement for statement in statements if "FROM events" in statement]
-        plan = [str(row[3]) for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
-    assert any(f"INDEX {index} (" in line for line in plan), plan
-    assert not any("TEMP B-TREE" in line or line.startswith("SCAN") for line in plan), plan
 
 
 def test_rejected_requests_with_their_reasons(store: Store) -> None:
