@@ -75,7 +75,7 @@ def shown_value(value: object) -> str:
 
 def told_value(value: object) -> str:
     """A field's value for people: as `shown_value`, and what is a time for HubSpot as a time (UTC)."""
-    if isinstance(value, str) and value.isdecimal() and _is_millis(value):
+    if isinstance(value, str) and _is_millis(value):
         return shown_time(int(value) * 1000)
     return shown_value(value)
 
@@ -99,7 +99,9 @@ def _rounded(seconds: float) -> str:
 
 
 def _is_millis(digits: str) -> bool:
-    return len(digits) == 13 and _EARLIEST_MILLIS <= int(digits) <= _LATEST_MILLIS
+    if len(digits) != 13 or not (digits.isascii() and digits.isdecimal()):
+        return False
+    return _EARLIEST_MILLIS <= int(digits) <= _LATEST_MILLIS
 
 
 def _moment(micros: Micros) -> datetime:

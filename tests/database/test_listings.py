@@ -1,6 +1,10 @@
-"""Listings: pages of events and requests, newest first, each query by an index, on both databases."""
+"""Listings: pages of events and requests, newest first, by what people ask for, on both databases."""
 
 from __future__ import annotations
+
+from typing import Unpack
+
+from sqlalchemy import text
 
 from integration.core.values import Bundle, Cause, FieldChange, IncomingEvent, Outcome, RawRequest, Update
 from integration.store import identifiers, inbox, lead_rows, updates
@@ -8,6 +12,7 @@ from integration.store.attempts import Attempt, add_attempts
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, SettledEvent
 from integration.store.views.event_views import (
+    EventFilter,
     events_of_request,
     find_event,
     list_events,
@@ -77,6 +82,30 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
     assert line.cause == Cause("dead_code", "dead detail", "dead cure")
 
 
+def test_events_of_a_lead_a_type_a_time_and_all_of_it_together(store: Store) -> None:
+    first, second, other, last = arrive(store, arrival(1), arrival(2), arrival(3, "chargebee"), arrival(4))
+    for id in (first, other, last):
+        settle(store, f"{id}-0", "translated", "01LEAD")
+    settle(store, f"{second}-0", "dead", "01OTHER")
+    with store.write() as connection:
+        connection.execute(text("UPDATE events SET type = 'refund' WHERE id = :id"), {"id": f"{last}-0"})
+
+    def found(**wanted: Unpack[EventFilter]) -> list[str]:
+        with store.read() as connection:
+            return [line.id.removesuffix("-0") for line in list_events(connection, limit=9, **wanted)]
+
+    assert found(lead_id="01LEAD") == [last, other, first]
+    assert found(lead_id="01LEAD", source="stripe", type="invoice.paid", state="translated") == [first]
+    assert found(lead_id="01OTHER", state="translated") == []
+    assert found(type="refund") == [last]
+    assert found(type="invoice.paid", source="stripe") == [second, first]
+    assert found(state="dead", source="stripe", type="invoice.paid") == [second]
+    assert found(state="dead", cause="dead_code") == [second]
+    assert found(state="dead", cause="another") == []
+    assert found(since=START + 2 * SECOND, until=START + 4 * SECOND) == [other, second]
+    assert found(lead_id=None, type=None, state=None) == [last, other, second, first]
+
+
 def test_rejected_requests_with_their_reasons(store: Store) -> None:
     arrive(
         store,
@@ -88,6 +117,8 @@ def test_rejected_requests_with_their_reasons(store: Store) -> None:
         lines = list_rejected(connection, limit=9)
         next_page = list_rejected(connection, limit=9, before=lines[0].id)
         of_source = list_rejected(connection, limit=9, source="chargebee")
+        of_reason = list_rejected(connection, limit=9, reason="signature_mismatch")
+        early = list_rejected(connection, limit=9, since=START, until=START + 2 * SECOND)
     assert [(line.source, line.reason) for line in lines] == [
         ("chargebee", "missing_header"),
         ("stripe", "signature_mismatch"),
@@ -95,6 +126,7 @@ def test_rejected_requests_with_their_reasons(store: Store) -> None:
     assert (lines[0].detail, lines[0].client) == ("Why it was rejected: missing_header.", "203.0.113.9")
     assert next_page == lines[1:]
     assert of_source == lines[:1]
+    assert of_reason == early == lines[1:]
 
 
 def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(store: Store) -> None:
