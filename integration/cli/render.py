@@ -1,7 +1,7 @@
 """Drawing views on a terminal: tables that fit its width, pages, and listings with a next page.
 
 A table that is wider than the terminal loses its least columns, then sets others below their rows. No
-word is ever broken, so an id can be copied from any width.
+word and no command is ever broken, so an id can be copied from any width.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from integration.store.views.columns import Column, Facts, Fit, Kind, Page, Row,
 _GAP = 2
 _INDENT = 2
 _BETWEEN = "   "
+_WORD = re.compile(r"(?:`[^`]{1,60}`|\S)+\s*")  # a command in backticks is one: it is there to be copied
 _STATE_STYLES = {
     "translated": "green",
     "clean": "green",
@@ -203,7 +204,7 @@ def _below(layout: _Layout, row: Sequence[str]) -> Iterator[Text]:
 def _wrapped(text: Text, width: int) -> list[Text]:
     """The text in lines of this width, broken between words only."""
     breaks, used = [], 0
-    for word in re.finditer(r"\S+\s*", text.plain):
+    for word in _WORD.finditer(text.plain):
         if used and used + cell_len(word[0].rstrip()) > width:
             breaks.append(word.start())
             used = 0

@@ -88,6 +88,12 @@ def test_a_long_text_below_a_row_is_broken_between_words_only() -> None:
     assert all(line.startswith("    ") for line in lines[4:])
 
 
+def test_a_command_in_a_text_is_not_broken() -> None:
+    lines = table(Thing(note="word " * 9 + "and `leadwire leads --waiting-for identity` lists them"))
+    assert any("`leadwire leads --waiting-for identity`" in line for line in lines)
+    assert all(len(line) <= 80 for line in lines)
+
+
 def test_a_name_that_takes_more_than_half_the_room_stands_in_a_line_of_its_own() -> None:
     lines = table(Thing(id="x" * 50), Thing())
     assert lines[2] == "x" * 50
