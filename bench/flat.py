@@ -33,7 +33,8 @@ from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
 from integration.store.upgrade import upgrade
-from integration.store.views.event_views import list_events, list_rejected
+from integration.store.views.event_views import list_events
+from integration.store.views.request_views import list_rejected
 
 GROUP = 50
 CHUNK = 5_000

@@ -240,7 +240,7 @@ class Engine:
         with self.store.read() as connection:
             id = find_lead_id(connection, known_by)
             assert id is not None, known_by
-            details = lead_details(connection, id, attempts_shown=0)
+            details = lead_details(connection, id, now=self.now, attempts_shown=0)
         assert details is not None
         return details.lead.record
 

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from integration.authoring.rehearse import (
+    Difference,
     MaybeSent,
     NotSent,
     Rehearsal,
@@ -23,17 +24,7 @@ from integration.authoring.rehearse import (
     run_test,
 )
 from integration.body import MalformedBody
-from integration.cli.output import (
-    console,
-    counted,
-    json_option,
-    json_time,
-    new_table,
-    plain,
-    print_json,
-    shown_time,
-    shown_value,
-)
+from integration.cli.output import console, json_option, plain, print_json
 from integration.cli.payloads import (
     PayloadFileError,
     answer_from_file,
@@ -42,17 +33,21 @@ from integration.cli.payloads import (
     request_from_file,
     usable_source,
 )
-from integration.cli.stored import cause_as_json, change_as_json, opened
+from integration.cli.render import print_table
+from integration.cli.stored import opened
 from integration.config.sources import Configuration, Source
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
 from integration.core.values import Cause
+from integration.core.words import counted, exact_time, shown_time, shown_value
 from integration.http.client import Client
 from integration.http.oauth import OAuth
 from integration.pipeline.fetch import Access, Got, fetch_request
 from integration.pipeline.shared_token import SharedToken, SourceTokens
 from integration.store.inbox import Fetched
+from integration.store.views.columns import Column, Fit, View
+from integration.store.views.event_views import CHANGES, cause_as_json
 
 
 class FetchFailedError(LeadwireError):
@@ -152,9 +147,9 @@ def _event_as_json(event: RehearsedEvent, *, verbose: bool) -> dict[str, Any]:
         "id": event.incoming.dedup_key,
         "position": event.incoming.position,
         "type": translation.type,
-        "occurred_at": json_time(translation.occurred_at),
+        "occurred_at": exact_time(translation.occurred_at),
         "identifiers": {known.kind: known.value for known in translation.identifiers},
-        "changes": [change_as_json(change) for change in translation.changes],
+        "changes": [CHANGES.as_json(change) for change in translation.changes],
         "ignored": translation.ignored,
         "dead": cause_as_json(event.dead),
         "fetch": translation.fetch.address if translation.fetch else None,
@@ -215,11 +210,7 @@ def _print_outcome(out: Console, event: RehearsedEvent) -> None:
     elif event.duplicate:
         _line(out, "  ignored: the same event stands above", style="yellow")
     else:
-        table = new_table("  field", "value", "write", "mapping")
-        for change in translation.changes:
-            value = plain(shown_value(change.value))
-            table.add_row(plain(f"  {change.field}"), value, change.write, plain(change.place))
-        out.print(table)
+        print_table(out, CHANGES, translation.changes, indent=2)
 
 
 def _in_words(identifiers: Mapping[str, str]) -> str:
@@ -291,15 +282,18 @@ def _print_result(out: Console, source: str, result: TestResult) -> None:
     _line(out, f"FAIL  {source}: {result.test.name}", style="bold red")
     _line(out, f"      {result.test.place}: {result.failure}")
     if result.differences:
-        table = new_table("      field", "expected", "got", "mapping")
-        for found in result.differences:
-            table.add_row(
-                plain(f"      {found.field}"),
-                plain(_shown(found.expected)),
-                plain(_shown(found.actual)),
-                plain(found.place or "no rule sets it"),
-            )
-        out.print(table)
+        print_table(out, _DIFFERENCES, result.differences, indent=6)
+
+
+_DIFFERENCES: View[Difference] = View(
+    "differences",
+    (
+        Column("", "field", lambda found: found.field, fit=Fit.ROW),
+        Column("", "expected", lambda found: _shown(found.expected)),
+        Column("", "got", lambda found: _shown(found.actual)),
+        Column("", "mapping", lambda found: found.place or "no rule sets it"),
+    ),
+)
 
 
 def _shown(value: MaybeSent) -> str:

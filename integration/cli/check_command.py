@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from integration.cli.output import counted, json_option, listed, print_json
+from integration.cli.output import json_option, print_json
 from integration.config.sources import BrokenSource, Configuration, load_configuration
 from integration.core.errors import Problem
 from integration.core.settings import Settings
+from integration.core.words import counted, listed
 from integration.operate.account_check import portal_problems
 
 

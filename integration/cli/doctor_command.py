@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from integration.cli.output import console, counted, json_option, plain, print_json
+from integration.cli.output import console, json_option, plain, print_json
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.words import counted
 from integration.operate.doctor import Finding, examine
 
 _MARKS = {"good": ("ok", "green"), "warning": ("warning", "yellow"), "problem": ("PROBLEM", "red")}

@@ -6,11 +6,12 @@ import os
 
 import click
 
-from integration.cli.output import counted, json_option, print_json
+from integration.cli.output import json_option, print_json
 from integration.cli.stored import opened
 from integration.config.sources import FIELDS_FILE, load_configuration
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.words import counted
 from integration.operate.account_check import portal_problems, pull, write_portal
 from integration.pipeline.shared_token import token_of
 

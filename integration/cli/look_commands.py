@@ -1,184 +1,144 @@
-"""Commands that look at what is stored: sources, events."""
+"""Commands that look at what came in: sources, events."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import click
-from rich.text import Text
 
-from integration.cli.output import (
-    console,
-    counted,
-    json_option,
-    json_time,
-    new_table,
-    plain,
-    print_json,
-    printable,
-    shown_lead,
-    shown_time,
-    state_text,
-)
+from integration.cli.filters import found_lead, page_options, time_options
+from integration.cli.output import console, json_option, plain, print_json
 from integration.cli.payloads import read_configuration
-from integration.cli.show import show
-from integration.cli.stored import line_as_json, reading
-from integration.config.sources import BrokenSource, Source
+from integration.cli.render import print_listing, print_page, print_table, print_text
+from integration.cli.stored import reading
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.core.values import EventState
-from integration.store.views.event_views import (
-    EventLine,
-    RejectedLine,
-    list_events,
-    list_rejected,
-)
-from integration.store.views.source_views import SourceActivity, source_activities
+from integration.core.values import EventState, Micros
+from integration.core.words import counted
+from integration.store.views.event_page import event_page
+from integration.store.views.event_views import EVENTS, EventFilter, list_events
+from integration.store.views.request_views import REJECTED, list_rejected
+from integration.store.views.source_views import SOURCES, SourceLine, source_activities
+
+FOLDED_FROM = 6  # so many sources that nobody set up are told by name only
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[SOURCE]...")
+@click.option("--all", "everything", is_flag=True, help="Also those that nobody set up here.")
 @json_option
-def sources(*, as_json: bool) -> None:
+def sources(*, names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Each source: its URL, whether it can receive or what it lacks, its last event, and what failed.
 
-    Failures are the rejected requests and dead letters that arrived in the last 24 hours.
+    Those given, or all that are set up here. Failures are the rejected requests and dead letters that arrived
+    in the last 24 hours.
     """
     settings = Settings.read()
     found = read_configuration(settings).sources
+    for name in names:
+        if name not in found:
+            raise click.BadParameter(f"there is no source named {name!r}; there are: {', '.join(found)}")
+    chosen = names or tuple(found)
     with reading(settings) as connection:
-        activities = source_activities(connection, [*found], now())
-    lines = [(source, activities[name]) for name, source in found.items()]
+        sent = source_activities(connection, chosen, now())
+    lines = [SourceLine(found[name], sent[name], settings.public_url) for name in chosen]
     if as_json:
-        print_json({"sources": [_as_json(settings, *line) for line in lines]})
+        print_json({SOURCES.name: [SOURCES.as_json(line) for line in lines]})
     elif lines:
-        _print_sources(settings, lines)
+        _print_sources(settings, lines, everything=everything or bool(names))
     else:
         click.echo(f"There is no source in {settings.mappings_dir}: each is a folder with a mapping.yaml.")
 
 
-def _as_json(settings: Settings, source: Source | BrokenSource, activity: SourceActivity) -> dict[str, Any]:
-    return {
-        "source": source.name,
-        "title": _title(source),
-        "url": f"{settings.public_url}/hooks/{source.name}" if settings.public_url else None,
-        "enabled": _is_enabled(source),
-        "state": _state(source),
-        "last_event": json_time(activity.last_event_at),
-        "last_event_type": activity.last_event_type,
-        "last_24_hours": {"rejected": activity.rejected, "dead": activity.dead},
-    }
-
-
-def _print_sources(settings: Settings, lines: list[tuple[Source | BrokenSource, SourceActivity]]) -> None:
-    table = new_table("source", "title", "URL", "state", "last event (UTC)", "rejected 24 h", "dead 24 h")
-    for source, activity in lines:
-        table.add_row(
-            plain(source.name),
-            plain(_title(source) or "-"),
-            plain(f"{settings.public_url}/hooks/{source.name}"),
-            Text(printable(_state(source)), style=_state_style(source)),
-            plain(f"{shown_time(activity.last_event_at)} {activity.last_event_type or ''}".strip()),
-            _count(activity.rejected, "yellow"),
-            _count(activity.dead, "bold red"),
-        )
+def _print_sources(settings: Settings, lines: list[SourceLine], *, everything: bool) -> None:
     out = console()
-    out.print(table)
-    enabled = sum(_is_enabled(source) for source, _ in lines)
+    rest = [line for line in lines if not line.in_use]
+    shown = lines if everything or len(rest) < FOLDED_FROM else [line for line in lines if line.in_use]
+    if shown:
+        print_table(out, SOURCES, shown)
+    enabled = sum(line.enabled for line in lines)
     out.print(plain(f"{counted(enabled, 'source')} of {len(lines)} can receive."), soft_wrap=True)
+    if len(shown) < len(lines):
+        names = ", ".join(line.source.name for line in rest)
+        print_text(out, f"Not set up here: {names}. `leadwire sources NAME` says what one of them lacks.")
     if not settings.public_url:
         out.print(plain("Set PUBLIC_URL to see the whole URLs."), style="dim", soft_wrap=True)
 
 
-def _count(number: int, style: str) -> Text:
-    return Text(str(number), style=style if number else "dim")
-
-
-def _title(source: Source | BrokenSource) -> str | None:
-    return source.mapping.title if isinstance(source, Source) else None
-
-
-def _is_enabled(source: Source | BrokenSource) -> bool:
-    return isinstance(source, Source) and not source.missing_secrets
-
-
-def _state_style(source: Source | BrokenSource) -> str:
-    if isinstance(source, BrokenSource):
-        return "bold red"
-    return "green" if _is_enabled(source) else "dim"
-
-
-def _state(source: Source | BrokenSource) -> str:
-    if isinstance(source, BrokenSource):
-        more = f" (and {len(source.problems) - 1} more: see `leadwire check`)" if source.problems[1:] else ""
-        return f"{source.problems[0]}{more}"
-    if source.missing_secrets:
-        return f"set {' or '.join(source.missing_secrets)}"
-    if source.missing_fetch_settings:
-        return f"enabled; to fetch, set {' and '.join(source.missing_fetch_settings)}"
-    return "enabled"
-
-
 @click.group(invoke_without_command=True)
-@click.option("--source", help="Only events of this source.")
+@click.option("--source", metavar="NAME", help="Only those of this source.")
+@click.option("--lead", metavar="LEAD", help="Only events of this lead: its id, guid, email, or KIND=VALUE.")
+@click.option("--email", help="Only events of the lead with this email.")
+@click.option("--type", metavar="TYPE", help="Only events of this type.")
 @click.option(
     "--state",
     type=click.Choice([*(state.value for state in EventState), "rejected"]),
     help="Only events in this state; rejected: requests that were not accepted.",
 )
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
-@click.option("--before", metavar="ID", help="Only those older than this id: the next page.")
+@click.option("--reason", metavar="CODE", help="Only requests that were rejected for this reason.")
+@time_options
+@page_options
 @json_option
 @click.pass_context
 def events(
     context: click.Context,
     *,
     source: str | None,
+    lead: str | None,
+    email: str | None,
+    type: str | None,
     state: str | None,
+    reason: str | None,
+    since: Micros | None,
+    until: Micros | None,
     limit: int,
     before: str | None,
     as_json: bool,
 ) -> None:
-    """What came in, newest first; `events show ID` shows one whole."""
+    """What came in, newest first; `events show ID` shows one whole.
+
+    Options together mean what all of them name.
+    """
     if context.invoked_subcommand:
         return
-    page: dict[str, Any] = {"limit": limit, "source": source, "before": before}
+    page: dict[str, Any] = {
+        "limit": limit,
+        "before": before,
+        "source": source,
+        "since": since,
+        "until": until,
+    }
+    known_by = _one_lead(lead, email)
     with reading(Settings.read()) as connection:
-        if state == "rejected":
-            rejected = list_rejected(connection, **page)
-            _print_page(rejected, "requests", limit, as_json=as_json)
-        else:
-            lines = list_events(connection, state=EventState(state) if state else None, **page)
-            _print_page(lines, "events", limit, as_json=as_json)
+        if state == "rejected" or (state is None and reason is not None):
+            if known_by is not None or type is not None:
+                raise click.UsageError("a rejected request has no lead and no type yet")
+            rejected = list_rejected(connection, reason=reason, **page)
+            print_listing(REJECTED, rejected, limit, as_json=as_json)
+            return
+        if reason is not None:
+            raise click.UsageError("--reason is of rejected requests: leave --state away")
+        lead_id = found_lead(connection, known_by) if known_by else None
+        wanted: EventFilter = {
+            "type": type, "state": EventState(state) if state else None, "lead_id": lead_id,
+        }  # fmt: skip
+        print_listing(EVENTS, list_events(connection, **page, **wanted), limit, as_json=as_json)
 
 
-def _print_page(lines: list[EventLine] | list[RejectedLine], name: str, limit: int, *, as_json: bool) -> None:
-    more = lines[-1].id if len(lines) == limit else None
-    if as_json:
-        print_json({name: [line_as_json(line) for line in lines], "next": more})
-        return
-    if not lines:
-        click.echo(f"There are no such {name}.")
-        return
-    table = new_table("id", "received (UTC)", "source", *_headings(lines[0]))
-    for line in lines:
-        table.add_row(plain(line.id), plain(shown_time(line.received_at)), plain(line.source), *_cells(line))
-    out = console()
-    out.print(table)
-    if more:
-        out.print(plain(f"For the next page, add --before {more}"), style="dim", soft_wrap=True)
+def _one_lead(lead: str | None, email: str | None) -> str | None:
+    if lead is not None and email is not None:
+        raise click.UsageError("--lead and --email both mean one lead: give one of them")
+    return lead if email is None else f"email={email}"
 
 
-def _headings(line: EventLine | RejectedLine) -> tuple[str, ...]:
-    if isinstance(line, EventLine):
-        return ("type", "state", "lead", "cause")
-    return ("client", "reason", "detail")
-
-
-def _cells(line: EventLine | RejectedLine) -> tuple[Any, ...]:
-    if isinstance(line, RejectedLine):
-        return (plain(line.client), plain(line.reason), plain(line.detail))
-    cause = line.cause.detail if line.cause else ""
-    return (plain(line.type or "-"), state_text(line.state), plain(shown_lead(line.lead)), plain(cause))
-
-
-events.add_command(show)
+@events.command()
+@click.argument("id")
+@json_option
+def show(id: str, *, as_json: bool) -> None:
+    """One event or request whole: headers, body, what it became, and the attempts that carried it."""
+    settings = Settings.read()
+    with reading(settings) as connection:
+        page = event_page(connection, id, most_body_bytes=settings.max_body_bytes)
+    if page is None:
+        raise click.BadParameter(f"there is no event or request {id!r}; `leadwire events` lists them")
+    print_page(page, as_json=as_json)

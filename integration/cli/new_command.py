@@ -12,10 +12,13 @@ from rich.console import Console
 from integration.authoring.guess import Guess, Guesses
 from integration.authoring.new_source import NewSource, copied, guessed, put
 from integration.body import MalformedBody
-from integration.cli.output import console, counted, new_table, plain
+from integration.cli.output import console, plain
 from integration.cli.payloads import PayloadFileError, read_configuration, unsigned_request, usable_source
+from integration.cli.render import print_table
 from integration.config.sources import Configuration, Source, load_configuration
 from integration.core.settings import Settings
+from integration.core.words import counted
+from integration.store.views.columns import Column, Fit, View
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -93,11 +96,18 @@ def _print_made(out: Console, made: NewSource, folder: Path, source: Source) -> 
         _line(out, f"  {number}. {step}")
 
 
+_GUESSES: View[tuple[str, Guess | None]] = View(
+    "guesses",
+    (
+        Column("", "guess", lambda row: row[0], fit=Fit.ROW),
+        Column("", "value", lambda row: _shown(row[1]), fit=Fit.ROW),
+        Column("", "because", lambda row: row[1].why if row[1] else "nothing looks like it"),
+    ),
+)
+
+
 def _print_guesses(out: Console, guesses: Guesses) -> None:
-    table = new_table("guess", "value", "because")
-    for where, guess in _all(guesses):
-        table.add_row(where, plain(_shown(guess)), plain(guess.why if guess else "nothing looks like it"))
-    out.print(table)
+    print_table(out, _GUESSES, _all(guesses))
 
 
 def _all(guesses: Guesses) -> list[tuple[str, Guess | None]]:

@@ -10,26 +10,17 @@ from typing import Any
 import click
 from rich.console import Console
 
-from integration.cli.leads_command import at_hubspot_as_json, shown_at_hubspot
-from integration.cli.moments import moment
-from integration.cli.output import (
-    console,
-    counted,
-    json_option,
-    listed,
-    new_table,
-    plain,
-    print_json,
-    shown_lead,
-    shown_value,
-)
+from integration.cli.filters import time_options
+from integration.cli.output import console, json_option, plain, print_json
 from integration.cli.payloads import usable_source
 from integration.cli.progress import progress
+from integration.cli.render import print_table
 from integration.cli.stored import opened
 from integration.config.sources import BrokenSource, Configuration, Sources
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import Micros
+from integration.core.words import counted, listed, name_of, told_value
 from integration.lead.planned import PlannedField
 from integration.pipeline.replay import (
     ChangedLead,
@@ -41,6 +32,8 @@ from integration.pipeline.replay import (
 )
 from integration.pipeline.verification import Verifier, published
 from integration.store.history import Selection
+from integration.store.views.columns import Column, Fit, View
+from integration.store.views.lead_views import at_hubspot_as_json, told_at_hubspot
 from integration.supervise import on_termination
 
 ROWS_SHOWN = 200
@@ -58,13 +51,7 @@ class _Wish:
 
 @click.command()
 @click.option("--source", metavar="NAME", help="Only events of this source.")
-@click.option(
-    "--since",
-    type=moment,
-    metavar="TIME",
-    help="Only what arrived then or later: 2026-11-23, 2026-11-23T15:00 (UTC), or 30m, 2h, 3d ago.",
-)
-@click.option("--until", type=moment, metavar="TIME", help="Only what arrived before then; as --since.")
+@time_options
 @click.option("--type", "type_", metavar="TYPE", help="Only events of this type.")
 @click.option(
     "--where", "condition", metavar="JMESPATH",
@@ -227,20 +214,30 @@ def _field_as_json(field: PlannedField) -> dict[str, Any]:
     }
 
 
+_PLAN: View[tuple[ChangedLead, PlannedField]] = View(
+    "changes",
+    (
+        Column("", "lead", lambda row: _called(row[0]), fit=Fit.ROW),
+        Column("", "field", lambda row: row[1].name, fit=Fit.ROW),
+        Column("", "HubSpot has", lambda row: told_at_hubspot(row[1].after.sent)),
+        Column(
+            "", "would be",
+            lambda row: told_value(row[1].after.value) if row[1].would_send else "no longer sent",
+        ),
+        Column("", "event", lambda row: row[1].cause.event_id or None),
+        Column("", "mapping", lambda row: row[1].cause.place or None),
+    ),
+)  # fmt: skip
+
+
+def _called(lead: ChangedLead) -> str:
+    known = name_of(lead.identifiers)
+    return known if lead.id else f"{known} (new)"
+
+
 def _print_plan(out: Console, plan: Plan) -> None:
     rows = [(lead, field) for lead in plan.leads for field in lead.fields]
-    table = new_table("lead", "field", "HubSpot has", "would be", "event", "mapping")
-    for lead, field in rows[:ROWS_SHOWN]:
-        known = shown_lead(lead.identifiers)
-        table.add_row(
-            plain(known if lead.id else f"{known} (new)"),
-            plain(field.name),
-            plain(shown_at_hubspot(field.after.sent)),
-            plain(shown_value(field.after.value) if field.would_send else "no longer sent"),
-            plain(field.cause.event_id or "-"),
-            plain(field.cause.place or "-"),
-        )
     if rows:
-        out.print(table)
+        print_table(out, _PLAN, rows[:ROWS_SHOWN])
     if len(rows) > ROWS_SHOWN:
         out.print(plain(f"And {len(rows) - ROWS_SHOWN} more: --json shows all."), style="dim")

@@ -12,21 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from integration.core.values import Cause, Micros
 from integration.store.dead_rows import Kind
-from integration.store.tables import alerts, events, leads
+from integration.store.tables import alerts, events, in_state, leads
 
 DELIVERY, TRANSLATION, DUE = "delivery", "translation", "due"  # subjects of what lasts
 MOST_COUNTED = 100_000
 
-_DEAD: ColumnElement[str] = literal_column("'dead'")  # as in the condition of the partial indexes
-_DIED: dict[Kind, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
-    "event": (events.c.state, events.c.settled_at),
-    "lead": (leads.c.state, leads.c.updated_at),
-}
+_DIED: dict[Kind, ColumnElement[Any]] = {"event": events.c.settled_at, "lead": leads.c.updated_at}
 _TABLES = {"event": events, "lead": leads}
 
 
@@ -67,11 +63,11 @@ def causes(connection: Connection) -> list[tuple[Kind, str]]:
 
 
 def _causes(connection: Connection, kind: Kind) -> Iterator[str]:
-    column = _TABLES[kind].c.cause
-    state, _ = _DIED[kind]
+    table = _TABLES[kind]
+    column = table.c.cause
     code: str | None = ""
     while code is not None:
-        query = select(column).where(state == _DEAD, column > code).order_by(column).limit(1)
+        query = select(column).where(in_state(table, "dead"), column > code).order_by(column).limit(1)
         code = connection.execute(query).scalar()
         if code is not None:
             yield code
@@ -79,7 +75,7 @@ def _causes(connection: Connection, kind: Kind) -> Iterator[str]:
 
 def news_of(connection: Connection, kind: Kind, code: str, after: Micros, until: Micros) -> News | None:
     """The dead letters of this cause that died after `after`, up to `until`; None if there are none."""
-    table, (_, died) = _TABLES[kind], _DIED[kind]
+    table, died = _TABLES[kind], _DIED[kind]
     newest = _dead_between(select(table.c.id, table.c.detail, table.c.cure), kind, code, after, until)
     example = connection.execute(newest.order_by(died.desc()).limit(1)).first()
     if example is None:
@@ -92,8 +88,8 @@ def news_of(connection: Connection, kind: Kind, code: str, after: Micros, until:
 
 
 def _dead_between(query: Select[Any], kind: Kind, code: str, after: Micros, until: Micros) -> Select[Any]:
-    state, died = _DIED[kind]
-    return query.where(state == _DEAD, _TABLES[kind].c.cause == code, died > after, died <= until)
+    table, died = _TABLES[kind], _DIED[kind]
+    return query.where(in_state(table, "dead"), table.c.cause == code, died > after, died <= until)
 
 
 def told(connection: Connection) -> dict[str, Told]:

@@ -1,99 +1,21 @@
-"""Dead letters: events and leads that wait for a person, grouped by cause, and taking them up again.
+"""Dead letters: counting events and leads that wait for a person, and taking them up again.
 
 All by the partial indexes `events_dead` and `leads_dead` (cause, id), which hold only what is dead.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, update
+from sqlalchemy import Connection, func, select, update
 
-from integration.core.values import Cause, Micros
-from integration.store.many import one_of
-from integration.store.tables import events, leads, requests
+from integration.core.values import Micros
+from integration.store.tables import events, in_state, leads
 
 Kind = Literal["event", "lead"]
 
-_DEAD: ColumnElement[str] = literal_column(
-    "'dead'"
-)  # a literal: a partial index is used only where its condition is repeated
-_DEAD_EVENT = events.c.state == _DEAD
-_DEAD_LEAD = leads.c.state == _DEAD
-
-
-@dataclass(frozen=True, slots=True)
-class DeadGroup:
-    """All dead letters of one kind and cause.
-
-    `oldest` and `newest` are when events arrived, or since when leads fail. `example` is the id of the
-    newest one, and `cause` is what is said of it.
-    """
-
-    kind: Kind
-    cause: Cause
-    count: int
-    oldest: Micros
-    newest: Micros
-    example: str
-
-
-def dead_groups(connection: Connection) -> list[DeadGroup]:
-    """The dead letters by kind and cause, the largest groups first."""
-    groups = [*_event_groups(connection), *_lead_groups(connection)]
-    return sorted(groups, key=lambda group: (-group.count, group.kind, group.cause.code))
-
-
-def _event_groups(connection: Connection) -> list[DeadGroup]:
-    ends = (
-        func.count().label("number"),
-        func.min(events.c.id).label("first"),
-        func.max(events.c.id).label("last"),
-    )
-    groups = connection.execute(_of_cause(select(events.c.cause, *ends), _DEAD_EVENT, events.c.cause)).all()
-    wanted = {id for group in groups for id in (group.first, group.last)}
-    found = {
-        row.id: row
-        for row in connection.execute(
-            select(events.c.id, events.c.detail, events.c.cure, requests.c.received_at)
-            .join(requests, requests.c.id == events.c.request_id)
-            .where(one_of(events.c.id, wanted))
-        )
-    }
-    return [
-        DeadGroup(
-            "event", Cause(group.cause, found[group.last].detail or "", found[group.last].cure or ""),
-            group.number, found[group.first].received_at, found[group.last].received_at, group.last,
-        )
-        for group in groups
-    ]  # fmt: skip
-
-
-def _lead_groups(connection: Connection) -> list[DeadGroup]:
-    since = func.coalesce(leads.c.failing_since, leads.c.updated_at)
-    ends = (
-        func.count().label("number"),
-        func.min(since).label("oldest"),
-        func.max(since).label("newest"),
-        func.max(leads.c.id).label("last"),
-    )
-    groups = connection.execute(_of_cause(select(leads.c.cause, *ends), _DEAD_LEAD, leads.c.cause)).all()
-    examples = select(leads.c.id, leads.c.detail, leads.c.cure).where(
-        leads.c.id.in_([group.last for group in groups])
-    )
-    found = {row.id: row for row in connection.execute(examples)}
-    return [
-        DeadGroup(
-            "lead", Cause(group.cause, found[group.last].detail or "", found[group.last].cure or ""),
-            group.number, group.oldest, group.newest, group.last,
-        )
-        for group in groups
-    ]  # fmt: skip
-
-
-def _of_cause(query: Select[Any], dead: ColumnElement[bool], cause: ColumnElement[Any]) -> Select[Any]:
-    return query.where(dead, cause.is_not(None)).group_by(cause)
+_DEAD_EVENT = in_state(events, "dead")
+_DEAD_LEAD = in_state(leads, "dead")
 
 
 def count_dead_events(connection: Connection, *, cause: str | None, source: str | None) -> dict[str, int]:

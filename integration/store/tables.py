@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
     text,
 )
 
@@ -28,6 +30,20 @@ _Key = Text().with_variant(String(collation="C"), "postgresql")
 
 def _partial_index(name: str, *columns: Column[str] | Column[int], where: str, unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
+def in_state(table: Table, state: str) -> ColumnElement[bool]:
+    """Whether a row is in this state, which is written out: a database uses a partial index only where the
+    index's condition is repeated to the letter, and a parameter is not the letter.
+    """
+    named: ColumnElement[str] = literal_column(f"'{state}'")
+    return table.c.state == named
+
+
+def is_settled() -> ColumnElement[bool]:
+    """Whether an event is beyond `received`: the condition of `events_settled`, to the letter."""
+    received: ColumnElement[str] = literal_column("'received'")
+    return events.c.state != received
 
 
 requests = Table(
@@ -72,6 +88,7 @@ events = Table(
 )
 Index("events_dedup", events.c.source, events.c.dedup_key, unique=True)
 Index("events_by_source", events.c.source, events.c.id)
+Index("events_by_type", events.c.type, events.c.id)
 _partial_index("events_received", events.c.id, where="state = 'received'")
 _partial_index("events_received_by_source", events.c.source, events.c.id, where="state = 'received'")
 _partial_index("events_settled", events.c.state, events.c.id, where="state <> 'received'")
@@ -117,6 +134,7 @@ leads = Table(
     ),
 )
 _partial_index("leads_due", leads.c.priority, leads.c.due_at, where="state = 'due'")
+_partial_index("leads_due_by_cause", leads.c.cause, leads.c.id, where="state = 'due'")
 _partial_index("leads_waiting", leads.c.waiting_since, where="waiting_since IS NOT NULL")
 _partial_index("leads_leased", leads.c.leased_until, where="state = 'leased'")
 _partial_index("leads_to_refold", leads.c.id, where="refold = 1")

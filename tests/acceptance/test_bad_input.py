@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from integration.store.engine import Store
-from integration.store.views.event_views import list_events, list_rejected
+from integration.store.views.event_views import list_events
+from integration.store.views.request_views import list_rejected
 from tests.acceptance.deployment import Deployment, sign, signed
 
 MAX_BODY = 64 * 1024

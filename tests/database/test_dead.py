@@ -1,19 +1,17 @@
-"""Dead letters: grouped by cause, listed, and taken up again, each query by an index, on both databases."""
+"""Dead letters: grouped by cause, listed, and taken up again, on both databases."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from sqlalchemy import Connection, event, text
 
+from integration.core.settings import RateLimit
 from integration.core.values import Cause, EventState, Outcome
+from integration.lead.record import RecordState
 from integration.operate import dead_letters
 from integration.operate.dead_letters import Letters, Retried, count_dead, retry_dead
-from integration.store import dead_rows
-from integration.store.dead_rows import DeadGroup, dead_groups
-from integration.store.views.event_views import list_dead_events, list_events
-from integration.store.views.lead_views import find_lead_id, list_dead_leads, list_leads
+from integration.store.views.dead_views import DeadGroup, dead_groups
+from integration.store.views.event_views import list_events
+from integration.store.views.lead_views import find_lead_id, list_leads
 from integration.store.views.status_view import read_status
 from tests.engine import DAY, SECOND, START, Engine
 
@@ -65,11 +63,18 @@ def test_letters_of_a_cause_come_newest_first_a_page_at_a_time(engine: Engine) -
     leads = [dead_lead(engine, guid) for guid in ("bob", "cleo")]
     with engine.store.read() as connection:
         code = list_events(connection, limit=1, state=EventState.DEAD)[0].cause.code  # type: ignore[union-attr]
-        first = list_dead_events(connection, cause=code, limit=2)
-        second = list_dead_events(connection, cause=code, limit=2, before=first[-1].id)
-        lead_page = list_dead_leads(connection, cause=REFUSED.code, limit=1)
-        lead_rest = list_dead_leads(connection, cause=REFUSED.code, limit=9, before=lead_page[0].record.id)
-        other = list_dead_leads(connection, cause="other", limit=9)
+        first = list_events(connection, state=EventState.DEAD, cause=code, limit=2)
+        second = list_events(connection, state=EventState.DEAD, cause=code, limit=2, before=first[-1].id)
+        lead_page = list_leads(connection, now=0, state=RecordState.DEAD, cause=REFUSED.code, limit=1)
+        lead_rest = list_leads(
+            connection,
+            now=0,
+            state=RecordState.DEAD,
+            cause=REFUSED.code,
+            limit=9,
+            before=lead_page[0].record.id,
+        )
+        other = list_leads(connection, now=0, state=RecordState.DEAD, cause="other", limit=9)
     assert [line.id for line in (*first, *second)] == events[::-1]
     assert [lead.record.id for lead in (*lead_page, *lead_rest)] == leads[::-1]
     assert other == []
@@ -79,7 +84,7 @@ class TestRetry:
     def test_events_are_translated_by_the_mapping_as_it_is_now(self, engine: Engine) -> None:
         dead_event(engine, "a")
         assert retried(engine) == Retried(events=1)
-        assert engine.work() == [], "not mended: dead again"
+        assert engine.work() == [], "not fixed: dead again"
         engine.change_mapping("{from: score, write: sum}", "{value: 7, write: sum}")
         assert retried(engine) == Retried(events=1)
         assert engine.work() == [("ann", {"score": 7})]
@@ -133,9 +138,9 @@ def test_leads_are_listed_and_found_by_whatever_they_are_known_by(engine: Engine
         known = ("ann", "Ann@Example.com", "guid=ann", "email=ann@example.com", ann)
         assert [find_lead_id(connection, one) for one in known] == [ann] * 5
         assert find_lead_id(connection, "nobody") is None
-        assert {lead.record.id for lead in list_leads(connection, limit=9)} == {ann, bob}
-        (first,) = list_leads(connection, limit=1)
-        (second,) = list_leads(connection, limit=1, before=first.record.id)
+        assert {lead.record.id for lead in list_leads(connection, now=0, limit=9)} == {ann, bob}
+        (first,) = list_leads(connection, now=0, limit=1)
+        (second,) = list_leads(connection, now=0, limit=1, before=first.record.id)
     assert {first.record.id, second.record.id} == {ann, bob}
 
 
@@ -151,83 +156,10 @@ def test_the_status_counts_what_waits_and_what_was_sent(engine: Engine) -> None:
     engine.now += 3 * SECOND
     engine.post({"id": "d", "guid": "eve", "city": "Rome"})
     with engine.store.read() as connection:
-        status = read_status(connection, engine.now + SECOND)
+        status = read_status(connection, engine.now + SECOND, RateLimit(100, 10))
     backlog = status.backlog
     assert (backlog.events_received, status.ages.untranslated_since) == (1, engine.now)
     assert (backlog.leads_waiting, backlog.leads_leased) == (1, 0)
     assert backlog.oldest_waiting_since == waiting_since, "what is dead does not wait"
     assert (sum(backlog.dead_events.values()), backlog.dead_leads) == (1, {"refused_by_hubspot": 1})
-    assert (status.slots, status.recent_requests) == (10_000, 1)
-
-
-Query = Callable[[Connection], object]
-
-
-@pytest.mark.parametrize(
-    ("query", "index"),
-    [
-        pytest.param(dead_rows._event_groups, "events_dead", id="groups of events"),
-        pytest.param(dead_rows._lead_groups, "leads_dead", id="groups of leads"),
-        pytest.param(
-            lambda c: list_dead_events(c, cause="x", limit=9, before="z"),
-            "events_dead",
-            id="events of a cause",
-        ),
-        pytest.param(
-            lambda c: list_dead_leads(c, cause="x", limit=9, before="z"), "leads_dead", id="leads of a cause"
-        ),
-        pytest.param(
-            lambda c: dead_rows.retry_events(c, "x", "0", 9, source=None), "events_dead", id="retry of events"
-        ),
-        pytest.param(
-            lambda c: dead_rows.retry_leads(c, "x", "0", 9, 1, lead_id=None),
-            "leads_dead",
-            id="retry of leads",
-        ),
-    ],
-)
-def test_each_query_goes_down_its_index(engine: Engine, query: Query, index: str) -> None:
-    _fill(engine)
-    plan = plan_of_first_query(engine, query)
-    assert index in plan, plan
-    assert "TEMP B-TREE" not in plan, plan
-    assert "Sort" not in plan, plan
-
-
-def _fill(engine: Engine) -> None:
-    """So many dead letters of so many causes that PostgreSQL's planner wants an index, and knows which."""
-    numbers = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2000) "
-    of_events = (
-        "INSERT INTO events (id, request_id, position, source, dedup_key, state, cause) "
-        f"{numbers} SELECT 'e' || n, r.id, 0, 'shop', 'k' || n, 'dead', 'c' || (n % 100) "
-        "FROM numbers, requests r"
-    )
-    of_leads = (
-        "INSERT INTO leads (id, state, document, updated_at, cause) "
-        f"{numbers} SELECT 'l' || n, 'dead', '{{}}', 1, 'c' || (n % 100) FROM numbers"
-    )
-    engine.post({"id": "a"})
-    with engine.store.write() as connection:
-        for statement in (of_events, of_leads, "ANALYZE events", "ANALYZE leads"):
-            connection.execute(text(statement))
-
-
-def plan_of_first_query(engine: Engine, query: Query) -> str:
-    """How the database goes about the first statement of `query`."""
-    asked: list[tuple[str, object]] = []
-
-    def keep(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-        asked.append((statement, parameters))
-
-    event.listen(engine.store.engine, "before_cursor_execute", keep)
-    with engine.store.write() as connection:
-        query(connection)
-    event.remove(engine.store.engine, "before_cursor_execute", keep)
-    statement, parameters = asked[0]
-    explain = "EXPLAIN QUERY PLAN" if engine.store.is_sqlite else "EXPLAIN"
-    with engine.store.write() as connection:
-        if not engine.store.is_sqlite:
-            # its planner scans tables as small as these, unless it must not
-            connection.execute(text("SET LOCAL enable_seqscan = off"))
-        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters)  # type: ignore[arg-type]
-        return "\n".join(str(row[-1]) for row in rows)
+    assert (status.limit.requests, status.recent_requests) == (10_000, 1)

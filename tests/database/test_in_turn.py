@@ -17,7 +17,7 @@ from integration.pipeline.translate import Translator
 from integration.store import inbox
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, claim_events, store_arrivals, waiting_sources
-from tests.database.test_dead import plan_of_first_query
+from tests.database.test_view_plans import plan_of
 from tests.engine import MAPPING, MIB, START, Engine
 
 MANY = """\
@@ -98,7 +98,7 @@ class TestClaiming:
                 return inbox.waiting_sources(connection)  # type: ignore[arg-type]
             return inbox.lease_of_source(connection, "a", "w", now=START, until=START, limit=9)  # type: ignore[arg-type]
 
-        plan = plan_of_first_query(engine, ask)
+        plan = plan_of(engine.store, ask)
         assert "events_received_by_source" in plan, plan
         assert "SCAN events" not in plan.replace("SCAN events USING", ""), plan
         assert "TEMP B-TREE" not in plan, plan

@@ -1,14 +1,11 @@
-"""Listings: pages of events and requests, newest first, each query by an index, on both databases."""
+"""Listings: pages of events and requests, newest first, by what people ask for, on both databases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Unpack
 
-import pytest
 from sqlalchemy import text
 
-from integration.core.clock import first_id_at
 from integration.core.values import (
     Attempt,
     Bundle,
@@ -26,14 +23,13 @@ from integration.store import identifiers, inbox, records, updates
 from integration.store.attempts import add_attempts
 from integration.store.engine import Store
 from integration.store.inbox import Arrival
-from integration.store.upgrade import upgrade
 from integration.store.views.event_views import (
+    EventFilter,
     events_of_request,
     find_event,
-    find_request,
     list_events,
-    list_rejected,
 )
+from integration.store.views.request_views import find_request, list_rejected
 
 START = 1_764_000_000_000_000
 SECOND = 1_000_000
@@ -55,14 +51,6 @@ def arrive(store: Store, *arrivals: Arrival) -> list[str]:
     """Store arrivals; returns the ids of their requests."""
     with store.write() as connection:
         return [receipt.id for receipt in inbox.store_arrivals(connection, arrivals)]
-
-
-@pytest.fixture
-def sqlite_store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path}/plans.db")
-    upgrade(store)
-    yield store
-    store.dispose()
 
 
 def settle(store: Store, event_id: str, state: str, lead_id: str | None = None) -> None:
@@ -106,31 +94,30 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
     assert line.cause == Cause("dead_code", "dead detail", "dead cure")
 
 
-@pytest.mark.parametrize(
-    ("state", "source", "index"),
-    [
-        pytest.param(None, None, "sqlite_autoindex_events_1", id="all"),
-        pytest.param(None, "stripe", "events_by_source", id="of a source"),
-        pytest.param(EventState.RECEIVED, None, "events_received", id="received"),
-        pytest.param(EventState.TRANSLATED, None, "events_settled", id="translated"),
-        pytest.param(EventState.IGNORED, None, "events_settled", id="ignored"),
-        pytest.param(EventState.DEAD, None, "events_settled", id="dead"),
-    ],
-)
-def test_each_page_goes_down_one_index_and_sorts_nothing(
-    sqlite_store: Store, state: EventState | None, source: str | None, index: str
-) -> None:
-    statements: list[str] = []
-    with sqlite_store.read() as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        driver.set_trace_callback(statements.append)
-        list_events(connection, limit=20, state=state, source=source, before=first_id_at(START))
-        driver.set_trace_callback(None)
-        (query,) = [statement for statement in statements if "FROM events" in statement]
-        plan = [str(row[3]) for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
-    assert any(f"INDEX {index} (" in line for line in plan), plan
-    assert not any("TEMP B-TREE" in line or line.startswith("SCAN") for line in plan), plan
+def test_events_of_a_lead_a_type_a_time_and_all_of_it_together(store: Store) -> None:
+    first, second, other, last = arrive(store, arrival(1), arrival(2), arrival(3, "chargebee"), arrival(4))
+    for id in (first, other, last):
+        settle(store, f"{id}-0", "translated", "01LEAD")
+    settle(store, f"{second}-0", "dead", "01OTHER")
+    with store.write() as connection:
+        connection.execute(text("UPDATE events SET type = 'refund' WHERE id = :id"), {"id": f"{last}-0"})
+
+    def found(**wanted: Unpack[EventFilter]) -> list[str]:
+        with store.read() as connection:
+            return [line.id.removesuffix("-0") for line in list_events(connection, limit=9, **wanted)]
+
+    assert found(lead_id="01LEAD") == [last, other, first]
+    assert found(lead_id="01LEAD", source="stripe", type="invoice.paid", state=EventState.TRANSLATED) == [
+        first
+    ]
+    assert found(lead_id="01OTHER", state=EventState.TRANSLATED) == []
+    assert found(type="refund") == [last]
+    assert found(type="invoice.paid", source="stripe") == [second, first]
+    assert found(state=EventState.DEAD, source="stripe", type="invoice.paid") == [second]
+    assert found(state=EventState.DEAD, cause="dead_code") == [second]
+    assert found(state=EventState.DEAD, cause="another") == []
+    assert found(since=START + 2 * SECOND, until=START + 4 * SECOND) == [other, second]
+    assert found(lead_id=None, type=None, state=None) == [last, other, second, first]
 
 
 def test_rejected_requests_with_their_reasons(store: Store) -> None:
@@ -144,6 +131,8 @@ def test_rejected_requests_with_their_reasons(store: Store) -> None:
         lines = list_rejected(connection, limit=9)
         next_page = list_rejected(connection, limit=9, before=lines[0].id)
         of_source = list_rejected(connection, limit=9, source="chargebee")
+        of_reason = list_rejected(connection, limit=9, reason="signature_mismatch")
+        early = list_rejected(connection, limit=9, since=START, until=START + 2 * SECOND)
     assert [(line.source, line.reason) for line in lines] == [
         ("chargebee", "missing_header"),
         ("stripe", "signature_mismatch"),
@@ -151,6 +140,7 @@ def test_rejected_requests_with_their_reasons(store: Store) -> None:
     assert (lines[0].detail, lines[0].client) == ("Why it was rejected: missing_header.", "203.0.113.9")
     assert next_page == lines[1:]
     assert of_source == lines[:1]
+    assert of_reason == early == lines[1:]
 
 
 def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(store: Store) -> None:

@@ -12,7 +12,7 @@ from integration.core.values import Cause, Outcome
 from integration.operate import retention
 from integration.pipeline.replay import Counts
 from integration.store import history, records
-from integration.store.views.event_views import find_request
+from integration.store.views.request_views import find_request
 from tests.engine import DAY, SECOND, START, Engine
 
 ANN = {"guid": "ann"}

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from integration.core.settings import Settings
 from integration.store.engine import Store
-from integration.store.views.event_views import RejectedLine, list_rejected
+from integration.store.views.request_views import RejectedLine, list_rejected
 from integration.web.app import create_app
 from tests.engine import MAPPING
 

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from integration.cli.demo.machinery import DemoError, demo_environment, free_ports, running_system
 from integration.cli.demo.performance import Performed, Performer
 from integration.cli.demo.story import LEADS, story
-from integration.cli.output import console, json_option, listed, new_table, plain, print_json, shown_value
+from integration.cli.output import console, json_option, plain, print_json
 from integration.cli.payloads import read_configuration, usable_source
 from integration.config.sources import Configuration
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import MICROS_PER_SECOND, Secret
+from integration.core.words import listed, shown_value
 from integration.mapping import SourceMapping
 
 _HOUR = 3600
@@ -101,7 +104,9 @@ def _telling(out: Console, *, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 
 def _print(out: Console, performed: Sequence[Performed]) -> None:
-    table = new_table("", "what was sent", "answer", "what arrived at HubSpot")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for heading in ("", "what was sent", "answer", "what arrived at HubSpot"):
+        table.add_column(heading, overflow="fold")
     for number, item in enumerate(performed, 1):
         mark = Text("no", style="bold red") if item.failures else Text("ok", style="green")
         table.add_row(mark, _sent(number, item), _answers(item), _arrivals(item), end_section=True)

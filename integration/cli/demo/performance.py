@@ -19,7 +19,8 @@ from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import Cause, RawRequest, Secret
 from integration.lead.merge import FieldStates, confirm, pending
-from integration.store.views.event_views import find_event, list_rejected
+from integration.store.views.event_views import find_event
+from integration.store.views.request_views import list_rejected
 
 _EXPECTED_ANSWERS: Mapping[Outcome, tuple[int, str]] = {
     "update": (200, "accepted"),

@@ -1,4 +1,4 @@
-"""What people look up: events and requests, newest first, a page at a time.
+"""Events as people look at them: newest first, a page at a time, and what one of them asked for.
 
 Every query goes down an index from a given id (ids sort by time), so a page costs the same with millions
 of rows as with few. The index stands beside each query.
@@ -6,20 +6,20 @@ of rows as with few. The index stands beside each query.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, Row, Select, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
+from integration.core.clock import first_id_at
 from integration.core.values import Cause, EventState, FieldChange, Micros
+from integration.core.words import name_of, told_value
 from integration.store import updates
 from integration.store.identifiers import identifiers_of
-from integration.store.tables import attempts, events, leads, requests
-
-ATTEMPTS_SHOWN = 50
-_PAST_RECEIVED = frozenset(EventState) - {EventState.RECEIVED}
+from integration.store.tables import events, in_state, is_settled, leads, requests
+from integration.store.views.attempt_views import AttemptLine, attempts_with
+from integration.store.views.columns import Column, Fit, Kind, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +35,7 @@ class EventLine:
     dedup_key: str
     lead: Mapping[str, str]
     cause: Cause | None
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedLine:
-    """A rejected request in a listing: `reason` is a stable word, `detail` a sentence."""
-
-    id: str
-    source: str
-    received_at: Micros
-    client: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRequest:
-    """A request as stored: credentials are digests. `body` is None once pruned."""
-
-    id: str
-    source: str
-    received_at: Micros
-    reason: str | None
-    detail: str | None
-    client: str
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None = field(repr=False)
-    body_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptLine:
-    """One call to HubSpot. `duration` is in microseconds; `status` None when no answer came."""
-
-    id: str
-    started_at: Micros
-    duration: int
-    status: int | None
-    outcome: str
-    fields: Mapping[str, Any]
-    detail: str | None
+    lead_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,65 +49,84 @@ class EventDetails:
     attempts: tuple[AttemptLine, ...]
 
 
+class EventFilter(TypedDict, total=False):
+    """Which events: all conditions that are there and not None. Arrived from `since` to before `until`."""
+
+    source: str | None
+    type: str | None
+    state: EventState | None
+    cause: str | None
+    lead_id: str | None
+    since: Micros | None
+    until: Micros | None
+
+
+def cause_as_json(cause: Cause | None) -> dict[str, str] | None:
+    """Why something was set aside."""
+    return {"code": cause.code, "detail": cause.detail, "cure": cause.cure} if cause else None
+
+
+_TYPE: Column[EventLine] = Column("type", "type", lambda line: line.type)
+_STATE: Column[EventLine] = Column("state", "state", lambda line: line.state, kind=Kind.STATE, fit=Fit.ROW)
+_CAUSE: Column[EventLine] = Column(
+    "cause", "cause",
+    lambda line: cause_as_json(line.cause), lambda line: line.cause.detail if line.cause else "",
+)  # fmt: skip
+
+EVENTS: View[EventLine] = View(
+    "events",
+    (
+        Column("id", "id", lambda line: line.id, fit=Fit.ROW),
+        Column("received_at", "received", lambda line: line.received_at, kind=Kind.TIME, fit=Fit.ROW),
+        Column("source", "source", lambda line: line.source, fit=Fit.ROW),
+        _TYPE,
+        _STATE,
+        Column("lead", "lead", lambda line: dict(line.lead), lambda line: name_of(line.lead)),
+        Column("lead_id", "", lambda line: line.lead_id),
+        _CAUSE,
+        Column("occurred_at", "", lambda line: line.occurred_at, kind=Kind.TIME),
+        Column("source_event_id", "", lambda line: line.dedup_key),
+    ),
+)
+
+EVENT: View[EventLine] = View(
+    "event",
+    (
+        _TYPE,
+        Column("occurred_at", "happened", lambda line: line.occurred_at, kind=Kind.TIME),
+        Column("source_event_id", "source's id", lambda line: line.dedup_key),
+        _STATE,
+        Column(
+            "lead", "lead", lambda line: dict(line.lead),
+            lambda line: ", ".join(f"{kind}={value}" for kind, value in line.lead.items()),
+        ),
+        _CAUSE,
+        Column("", "cure", lambda line: line.cause.cure if line.cause else None),
+    ),
+)  # fmt: skip
+
+CHANGES: View[FieldChange] = View(
+    "changes",
+    (
+        Column("field", "field", lambda change: change.field, fit=Fit.ROW),
+        Column("value", "value", lambda change: change.value, lambda change: told_value(change.value)),
+        Column("write", "write", lambda change: change.write),
+        Column("place", "mapping", lambda change: change.place),
+        Column("rule", "", lambda change: change.rule),
+    ),
+)
+
+
 def list_events(
-    connection: Connection,
-    *,
-    limit: int,
-    source: str | None = None,
-    state: EventState | None = None,
-    before: str | None = None,
+    connection: Connection, *, limit: int, before: str | None = None, **wanted: Unpack[EventFilter]
 ) -> list[EventLine]:
-    """The newest events older than the id `before`.
+    """The newest events of these that are older than the id `before`.
 
-    By the primary key, `events_by_source`, `events_received` or `events_settled`.
+    By `events_by_lead`, `events_dead` (a cause), `events_received`, `events_settled`, `events_by_type`,
+    `events_by_source`, or the primary key. What narrows less is asked of the rows that the index gives.
     """
-    query = _page(limit, before)
-    if source is not None:
-        query = query.where(events.c.source == source)
-    if state is not None:
-        query = query.where(events.c.state == literal_column(f"'{state.value}'"))
-    if (
-        state in _PAST_RECEIVED
-    ):  # says so in words: SQLite uses a partial index only where its condition is repeated
-        query = query.where(events.c.state != literal_column("'received'"))
-    return _event_lines(connection, query)
-
-
-def list_dead_events(
-    connection: Connection, *, cause: str, limit: int, before: str | None = None
-) -> list[EventLine]:
-    """The newest dead events of this cause older than the id `before`. By `events_dead`."""
-    dead = (events.c.state == literal_column("'dead'"), events.c.cause == cause)
-    return _event_lines(connection, _page(limit, before).where(*dead))
-
-
-def _page(limit: int, before: str | None) -> Select[Any]:
-    query = _EVENTS.order_by(events.c.id.desc()).limit(limit)
-    return query if before is None else query.where(events.c.id < before)
-
-
-def list_rejected(
-    connection: Connection, *, limit: int, source: str | None = None, before: str | None = None
-) -> list[RejectedLine]:
-    """The newest rejected requests older than the id `before`.
-
-    By `requests_rejected`, or `requests_rejected_by_id` for those of all sources.
-    """
-    columns = (requests.c.id, requests.c.source, requests.c.received_at, requests.c.client)
-    query = (
-        select(*columns, requests.c.reason, requests.c.detail)
-        .where(requests.c.reason.is_not(None))
-        .order_by(requests.c.id.desc())
-        .limit(limit)
-    )
-    if before is not None:
-        query = query.where(requests.c.id < before)
-    if source is not None:
-        query = query.where(requests.c.source == source)
-    return [
-        RejectedLine(row.id, row.source, row.received_at, row.client, row.reason, row.detail or "")
-        for row in connection.execute(query)
-    ]
+    query = _EVENTS.where(*_conditions(wanted), *_id_range(wanted, before))
+    return _event_lines(connection, query.order_by(events.c.id.desc()).limit(limit))
 
 
 def find_event(connection: Connection, id: str) -> EventDetails | None:
@@ -163,14 +141,8 @@ def find_event(connection: Connection, id: str) -> EventDetails | None:
     ).one()
     asked = updates.of_events(connection, [id]).get(id)
     changes = asked[1].changes if asked else ()
-    carried = _attempts_with(connection, about.lead_id, id) if about.lead_id else ()
+    carried = attempts_with(connection, about.lead_id, id) if about.lead_id else ()
     return EventDetails(lines[0], about.mapping_version, changes, about.state, carried)
-
-
-def find_request(connection: Connection, id: str) -> StoredRequest | None:
-    """The request with this id; None if there is none."""
-    row = connection.execute(select(requests).where(requests.c.id == id)).mappings().first()
-    return StoredRequest(**{**row, "headers": json.loads(row["headers"])}) if row else None
 
 
 def events_of_request(connection: Connection, request_id: str) -> list[EventLine]:
@@ -180,7 +152,44 @@ def events_of_request(connection: Connection, request_id: str) -> list[EventLine
     return _event_lines(connection, query.order_by(events.c.position))
 
 
-_EVENTS = select(
+def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    """One condition leads, by an index that has its rows in the order of ids; no other can lead astray."""
+    leading = _leading(wanted)
+    columns = ((name, events.c[name], wanted.get(name)) for name in ("lead_id", "cause", "type", "source"))
+    conditions = [
+        column == value if name == leading else func.coalesce(column, "") == value
+        for name, column, value in columns
+        if value is not None
+    ]
+    state = wanted.get("state")
+    if state is None:
+        return conditions
+    if leading not in {"state", "cause"}:
+        return [*conditions, func.coalesce(events.c.state, "") == state]
+    settled = [is_settled()] if leading == "state" and state != "received" else []
+    return [*conditions, in_state(events, state), *settled]
+
+
+def _leading(wanted: EventFilter) -> str:
+    """The condition that leaves the fewest rows, as far as can be said beforehand."""
+    few = wanted.get("state") in _FEW
+    ranked = (
+        ("lead_id", "cause", "state", "type", "source") if few else ("lead_id", "type", "source", "state")
+    )
+    return next((name for name in ranked if wanted.get(name) is not None), "")
+
+
+def _id_range(wanted: EventFilter, before: str | None) -> list[ColumnElement[bool]]:
+    since, until = wanted.get("since"), wanted.get("until")
+    ends = [before] if before is not None else []
+    ends += [first_id_at(until)] if until is not None else []
+    begin = [events.c.id >= first_id_at(since)] if since is not None else []
+    return [*(events.c.id < end for end in ends), *begin]
+
+
+_FEW = ("received", "fetching", "dead")
+
+_EVENTS: Select[Any] = select(
     events.c.id,
     events.c.source,
     events.c.type,
@@ -211,26 +220,6 @@ def _event_line(row: Row[Any], lead: Mapping[str, str]) -> EventLine:
         state=EventState(row.state),
         dedup_key=row.dedup_key,
         lead=lead,
+        lead_id=row.lead_id,
         cause=Cause(row.cause, row.detail or "", row.cure or "") if row.cause else None,
-    )
-
-
-def _attempts_with(connection: Connection, lead_id: str, event_id: str) -> tuple[AttemptLine, ...]:
-    """The first attempts of a lead that carried this event."""
-    query = (
-        select(attempts)
-        .where(
-            attempts.c.lead_id == lead_id,
-            attempts.c.event_ids.contains(json.dumps(event_id), autoescape=True),
-        )
-        .order_by(attempts.c.id)
-        .limit(ATTEMPTS_SHOWN)
-    )
-    return tuple(attempt_line(row) for row in connection.execute(query))
-
-
-def attempt_line(row: Row[Any]) -> AttemptLine:
-    """A row of `attempts` as a line."""
-    return AttemptLine(
-        row.id, row.started_at, row.duration, row.status, row.outcome, json.loads(row.fields), row.detail
     )

@@ -1,16 +1,21 @@
-"""What each source sent: its last event, and what failed of late; three queries for all sources at once."""
+"""Sources as people look at them: whether each can receive, its last event, and what failed of late.
+
+What all of them sent takes three queries together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, String, cast, func, literal, literal_column, select, union_all
+from sqlalchemy import Connection, Select, String, cast, func, literal, select, union_all
 
+from integration.config.sources import BrokenSource, Source
 from integration.core.clock import first_id_at
 from integration.core.values import MICROS_PER_SECOND, Micros
-from integration.store.tables import events, requests
+from integration.store.tables import events, in_state, is_settled, requests
+from integration.store.views.columns import Column, Fit, Kind, View
 
 RECENT_SECONDS = 24 * 3600
 _MOST_SOURCES = 100  # SQLite allows 500 parts in a union
@@ -27,6 +32,74 @@ class SourceActivity:
     last_event_type: str | None = None
     rejected: int = 0
     dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A source as configured here, and what it sent. `public_url` is PUBLIC_URL, "" where it is not set."""
+
+    source: Source | BrokenSource
+    activity: SourceActivity = field(default_factory=SourceActivity)
+    public_url: str = ""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it can receive."""
+        return isinstance(self.source, Source) and not self.source.missing_secrets
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody ever set something up for it here: what is broken, enabled, or sent something."""
+        return self.enabled or isinstance(self.source, BrokenSource) or self.activity != SourceActivity()
+
+    @property
+    def state(self) -> str:
+        """`enabled`, or the setting that it lacks, or the first problem of its mapping file."""
+        source = self.source
+        if isinstance(source, BrokenSource):
+            rest = (
+                f" (and {len(source.problems) - 1} more: see `leadwire check`)" if source.problems[1:] else ""
+            )
+            return f"{source.problems[0]}{rest}"
+        if source.missing_secrets:
+            return f"set {' or '.join(source.missing_secrets)}"
+        if source.missing_fetch_settings:
+            return f"enabled; to fetch, set {' and '.join(source.missing_fetch_settings)}"
+        return "enabled"
+
+    @property
+    def path(self) -> str:
+        """Where it sends its requests."""
+        return f"/hooks/{self.source.name}"
+
+    @property
+    def title(self) -> str | None:
+        """What its system is called."""
+        return self.source.mapping.title if isinstance(self.source, Source) else None
+
+
+SOURCES: View[SourceLine] = View(
+    "sources",
+    (
+        Column("source", "source", lambda line: line.source.name, fit=Fit.ROW),
+        Column("title", "title", lambda line: line.title, fit=Fit.HIDE),
+        Column("enabled", "", lambda line: line.enabled),
+        Column(
+            "last_event", "last event", lambda line: line.activity.last_event_at, kind=Kind.TIME, fit=Fit.ROW
+        ),
+        Column("last_event_type", "type", lambda line: line.activity.last_event_type, fit=Fit.HIDE),
+        Column(
+            "last_24_hours", "", lambda line: {"rejected": line.activity.rejected, "dead": line.activity.dead}
+        ),
+        Column("", "rejected 24 h", lambda line: line.activity.rejected, fit=Fit.ROW),
+        Column("", "dead 24 h", lambda line: line.activity.dead, fit=Fit.ROW),
+        Column("state", "state", lambda line: line.state, kind=Kind.STATE),
+        Column(
+            "url", "URL", lambda line: f"{line.public_url}{line.path}" if line.public_url else None,
+            lambda line: f"{line.public_url}{line.path}",
+        ),
+    ),
+)  # fmt: skip
 
 
 def source_activities(
@@ -62,15 +135,14 @@ def _rejected_since(id: str) -> Select[Any, int]:
 def _dead_since(id: str) -> Select[Any, int]:
     """By `events_settled` or `events_dead`, which hold settled events only.
 
-    The state is said twice, as SQLite uses a partial index only where its condition is repeated; and the
-    source is grouped as an expression, lest SQLite go through all events by source to spare a sort.
+    The source is grouped as an expression: otherwise SQLite reads all events by source to spare a sort.
     """
     source = func.coalesce(events.c.source, "").label("source")
     return (
         select(source, func.count())
         .where(
-            events.c.state == literal_column("'dead'"),
-            events.c.state != literal_column("'received'"),
+            in_state(events, "dead"),
+            is_settled(),
             events.c.id >= id,
         )
         .group_by(source)

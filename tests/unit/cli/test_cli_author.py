@@ -131,7 +131,7 @@ class TestTry:
             "lead guid 8a41",
             "field value write mapping",
             "─" * len(lines(result.output)[5].strip()),
-            'closedAt "1700000000000" earliest mappings/shop/mapping.yaml:16',
+            "closedAt 2023-11-14 22:13:20 earliest mappings/shop/mapping.yaml:16",
             'city "Rome" latest mappings/shop/mapping.yaml:17',
             "HubSpot would get, for the lead guid 8a41:",
             '{"closedAt": "1700000000000", "city": "Rome"}',

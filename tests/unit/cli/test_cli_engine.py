@@ -13,9 +13,9 @@ import pytest
 
 from integration.cli import moments, progress
 from integration.cli.moments import moment
-from integration.cli.status_command import shown_span
 from integration.core.clock import now
 from integration.core.values import MAIN_ACCOUNT, Cause, Outcome
+from integration.core.words import shown_span
 from integration.pipeline.replay import Replay
 from integration.store import budget
 from integration.store.budget import Pause
@@ -118,11 +118,12 @@ class TestDead:
         assert f"leadwire dead show {self.event}" in groups[0]
         assert lines(groups[1]) == [
             "1 lead: refused_by_hubspot",
-            "example        HubSpot answered 400: no such city",
-            "cure           correct the mapping, then retry",
-            "failing since  2025-11-24 16:00:03 UTC (oldest), 2025-11-24 16:00:03 UTC (newest)",
-            f"see it         leadwire dead show {self.lead}",
-            "retry          leadwire dead retry --cause refused_by_hubspot",
+            "example  HubSpot answered 400: no such city",
+            "cure     correct the mapping, then retry",
+            "oldest   2025-11-24 16:00:03 UTC",
+            "newest   2025-11-24 16:00:03 UTC",
+            f"see it   leadwire dead show {self.lead}",
+            "retry    leadwire dead retry --cause refused_by_hubspot",
         ]
 
     def test_groups_as_json(self, run: Run) -> None:
@@ -145,7 +146,7 @@ class TestDead:
         assert [letter["id"] for letter in page["letters"]] == [self.event]
         assert page["next"] == self.event
         text = run("dead", "--cause", code, "--before", self.event).output
-        assert len([line for line in lines(text) if "shop event" in line]) == 1
+        assert len([line for line in lines(text) if "  shop " in line]) == 1
         assert self.lead in run("dead", "--cause", "refused_by_hubspot").output
         assert run("dead", "--cause", "other").output == "There are no dead letters of this cause.\n"
 
@@ -156,7 +157,10 @@ class TestDead:
         fine = engine.post({"id": "d", "guid": "cleo"}) + "-0"
         engine.translate()
         gone = run("dead", "show", fine)
-        assert (gone.exit_code, f"{fine!r} is no dead letter (any more): it is " in gone.stderr) == (2, True)
+        assert (gone.exit_code, f"{fine!r} is not a dead letter (any more): it is " in gone.stderr) == (
+            2,
+            True,
+        )
         assert "there is no dead letter 'nobody'" in run("dead", "show", "nobody").stderr
 
     def test_retry_says_how_many(self, engine: Engine, run: Run) -> None:
@@ -172,7 +176,7 @@ class TestDead:
             ([], "say which: --cause, --source or --lead, or --all of them"),
             (["--all", "--cause", "x"], "say which: --cause, --source or --lead, or --all of them"),
             (["--source", "shop", "--lead", "bob"], "--source means events, --lead means a lead"),
-            (["--lead", "nobody"], "there is no lead 'nobody'; `leadwire dead` lists what is dead"),
+            (["--lead", "nobody"], "there is no lead 'nobody'; `leadwire leads` lists them"),
         ],
     )
     def test_a_retry_must_say_what_is_meant(self, run: Run, options: list[str], message: str) -> None:

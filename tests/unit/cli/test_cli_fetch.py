@@ -146,7 +146,8 @@ def test_show_tells_how_far_the_fetch_is(fetching: Path, api: StandIn, shop_stor
     assert "none waits for translation; 1 event of shop for its API" in run("status").output
     waiting = lines(run("events", "show", f"{id}-0").output)
     assert api.asked == []
-    assert waiting[-4] == "What is fetched for it"
+    assert waiting[-2] == "What is fetched for it"
+    assert waiting[-1].startswith("next attempt  ")
     sources = Sources(fetching.parent)
     fetcher = Fetcher(shop_store, sources, now, worker="w", max_body_bytes=10_000, allow_private=True)
     fetcher.run_once()

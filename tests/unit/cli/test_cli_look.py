@@ -14,6 +14,7 @@ from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
+from integration.store.views.lead_views import find_lead_id
 from tests.unit.cli.conftest import PAID, Run, lines
 
 AT = 1_764_000_000_000_000  # 2025-11-24 16:00:00 UTC
@@ -54,13 +55,13 @@ class TestEvents:
         assert result.exit_code == 0
         headings, _, newest, oldest = [line.split("  ") for line in lines(result.output)]
         assert [cell.strip() for cell in headings if cell.strip()] == [
-            "id", "received (UTC)", "source", "type", "state", "lead", "cause",
+            "id", "received", "source", "type", "state", "lead", "cause",
         ]  # fmt: skip
         assert [cell.strip() for cell in oldest if cell.strip()] == [
-            f"{first}-0", "2025-11-24 16:00:01", "shop", "paid", "translated", "8a41",
+            f"{first}-0", "2025-11-24 16:00", "shop", "paid", "translated", "jane@example.com", "-",
         ]  # fmt: skip
         cells = [cell.strip() for cell in newest if cell.strip()]
-        assert cells[:5] == [f"{second}-0", "2025-11-24 16:00:02", "shop", "paid", "dead"]
+        assert cells[:5] == [f"{second}-0", "2025-11-24 16:00", "shop", "paid", "dead"]
         assert "sets score to 'many'" in cells[-1]
 
     def test_a_page_tells_how_to_get_the_next_one(self, shop_store: Store, run: Run) -> None:
@@ -74,6 +75,8 @@ class TestEvents:
     def test_json(self, shop: Path, shop_store: Store, run: Run) -> None:
         id = arrive(shop_store, 1, {**PAID, "email": "jane@example.com"})
         translate(shop_store, shop)
+        with shop_store.read() as connection:
+            lead_id = find_lead_id(connection, "8a41")
         assert json.loads(run("events", "--limit", "1", "--json").output) == {
             "events": [
                 {
@@ -85,6 +88,7 @@ class TestEvents:
                     "state": "translated",
                     "source_event_id": "evt_1",
                     "lead": {"email": "jane@example.com", "guid": "8a41"},
+                    "lead_id": lead_id,
                     "cause": None,
                 }
             ],
@@ -96,7 +100,7 @@ class TestEvents:
         id = arrive(shop_store, 2, PAID, reason="signature_mismatch")
         (line,) = lines(run("events", "--state", "rejected").output)[2:]
         assert line.split() == [
-            id, "2025-11-24", "16:00:02", "shop", "203.0.113.9", "signature_mismatch",
+            id, "2025-11-24", "16:00", "shop", "signature_mismatch", "203.0.113.9",
             "The", "token", "is", "another.",
         ]  # fmt: skip
         found = json.loads(run("events", "--state", "rejected", "--json").output)
@@ -126,10 +130,11 @@ class TestShow:
         id = arrive(shop_store, 1, PAID)
         translate(shop_store, shop)
         shown = [" ".join(line.split()) for line in lines(run("events", "show", f"{id}-0").output)]
-        assert shown[:4] == [
+        assert shown[:5] == [
             f"Request {id}",
             "source shop",
-            "received 2025-11-24 16:00:01 UTC from 203.0.113.9",
+            "received 2025-11-24 16:00:01 UTC",
+            "from 203.0.113.9",
             "request POST https://hooks.example.com/hooks/shop",
         ]
         assert '"city": "Rome"' in shown
@@ -185,13 +190,13 @@ class TestSources:
         monkeypatch.setenv("PUBLIC_URL", "https://hooks.example.com")
         headings, _, first, second, end = lines(run("sources").output)
         assert [cell.strip() for cell in headings.split("  ") if cell.strip()] == [
-            "source", "title", "URL", "state", "last event (UTC)", "rejected 24 h", "dead 24 h",
+            "source", "title", "last event", "type", "rejected 24 h", "dead 24 h", "state", "URL",
         ]  # fmt: skip
         assert "mappings/broken/mapping.yaml:1: " in first
         assert "more: see `leadwire check`)" in first
         assert [cell.strip() for cell in second.split("  ") if cell.strip()] == [
-            "shop", "A shop", "https://hooks.example.com/hooks/shop", "set SHOP_TOKEN or SHOP_TOKEN_OLD",
-            "2025-11-24 16:00:02 paid", "1", "1",
+            "shop", "A shop", "2025-11-24 16:00", "paid", "1", "1", "set SHOP_TOKEN or SHOP_TOKEN_OLD",
+            "https://hooks.example.com/hooks/shop",
         ]  # fmt: skip
         assert end == "0 sources of 2 can receive."
 
@@ -216,7 +221,7 @@ class TestSources:
     @pytest.mark.usefixtures("shop_store")
     def test_without_a_public_url_the_paths_are_shown(self, run: Run) -> None:
         shown = lines(run("sources").output)
-        assert shown[2].split()[3] == "/hooks/shop"
+        assert shown[2].split()[-1] == "/hooks/shop"
         assert shown[-1] == "Set PUBLIC_URL to see the whole URLs."
 
     def test_no_source_at_all(
