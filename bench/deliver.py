@@ -22,7 +22,7 @@ from translate import bodies, drain, fill
 from integration.config.sources import Source, Sources
 from integration.core.clock import now
 from integration.core.settings import MIB, RateLimit
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
 from integration.sandbox import run_sandbox
 from integration.store.engine import Store

@@ -22,13 +22,13 @@ from integration.core.clock import new_id, now
 from integration.core.memory import spare_the_collector
 from integration.core.settings import MIB, RateLimit
 from integration.core.values import IncomingEvent, RawRequest
-from integration.http.client import Http
+from integration.http.oauth import StaticToken
+from integration.hubspot.caller import Caller
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.static_token import StaticToken
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.record import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.translate import Translator
-from integration.store import lead_rows, tables
+from integration.store import records, tables
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
@@ -56,7 +56,7 @@ class Filled:
         self.translator = Translator(
             self.store, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB
         )
-        destination = LeadsV1(Http("http://127.0.0.1:9"), StaticToken("bench-token"))
+        destination = LeadsV1(Caller("http://127.0.0.1:9"), StaticToken("bench-token"))
         limit = RateLimit(5_000, 1)
         self._deliverer = Deliverer(self.store, destination, now, limit, worker="bench", concurrency=1)
 
@@ -122,7 +122,7 @@ class Filled:
 
     def release(self) -> None:
         with self.store.write() as connection:
-            lead_rows.release(connection, "bench", now())
+            records.release(connection, "bench", now())
 
     def list_events(self) -> None:
         with self.store.read() as connection:

@@ -19,11 +19,11 @@ from integration.config.sources import Source, Sources
 from integration.core.clock import now
 from integration.core.settings import MIB, RateLimit
 from integration.core.values import Bundle, Outcome
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.record import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.replay import Counts, Plan, Replay
 from integration.pipeline.translate import Translator
-from integration.pipeline.verification import Certificates, Verifier
+from integration.pipeline.verification import Verifier, published
 from integration.store.engine import Store
 from integration.store.history import Selection
 from integration.store.upgrade import upgrade
@@ -98,7 +98,7 @@ def delivered(delivering: Deliverer, hubspot: Counting) -> int:
 
 
 def replayed(store: Store, sources: Sources, title: str, *, dry_run: bool = False) -> None:
-    replay = Replay(store, sources, now, Verifier(Certificates()), max_body_bytes=MIB)
+    replay = Replay(store, sources, now, Verifier(published(store, allow_private=False)), max_body_bytes=MIB)
     told: list[Counts] = []
     work: Callable[..., Counts | Plan] = replay.plan if dry_run else replay.run
     counting = time.perf_counter()

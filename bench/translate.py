@@ -21,7 +21,7 @@ from integration.core.clock import now
 from integration.core.memory import spare_the_collector
 from integration.core.settings import MIB
 from integration.core.values import RawRequest
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator, translate_and_validate
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals

@@ -24,8 +24,8 @@ from integration.config.sources import Source, Sources
 from integration.core.logs import JsonFormatter
 from integration.core.settings import Settings
 from integration.core.values import MICROS_PER_SECOND, RawRequest
-from integration.http.bounded import Answer
-from integration.pipeline.bundles import BundleTiming
+from integration.http.client import Answer
+from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
 from integration.pipeline.verification import Certificates
 from integration.store.engine import Store
@@ -80,7 +80,7 @@ def running() -> Running:
     logging.getLogger("integration").setLevel(logging.INFO)
     sources = Sources(material.MAPPINGS, material.secrets())
     certificates = Certificates(
-        get=lambda *_: Answer(200, {}, paypal.certificate()), elapsed=itertools.count(0, 60).__next__
+        paypal.InMemory(), lambda _: Answer(200, {}, paypal.certificate()), itertools.count(0, 60).__next__
     )
     app = create_app(settings, sources, lambda: material.NOW, certificates)
     app.testing = True  # an exception comes out as it is

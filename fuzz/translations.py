@@ -10,9 +10,10 @@ from fuzz.message import chosen, read, write
 from integration.body import MalformedBody, decode
 from integration.config.sources import Source
 from integration.core.values import Cause, EventContext, Translation, Update
-from integration.lead.merge import from_json, merge, to_json
+from integration.lead.merge import merge
 from integration.mapping.source_mapping import LONGEST_KEY
 from integration.pipeline.translate import translate_and_validate
+from integration.store.documents import fields_text, read_fields
 
 MOST_EVENTS = 20  # of one input: more tell nothing new
 
@@ -72,7 +73,7 @@ def _check_update(translation: Translation) -> None:
         identifier.value.encode()
     update = Update("event", (translation.occurred_at, "x/key"), translation.changes)
     state = merge({}, [update])
-    assert from_json(to_json(state)) == state, state
+    assert read_fields(fields_text(state)) == state, state
     assert merge(state, [update]) == state or any(change.write == "sum" for change in translation.changes)
 
 

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from integration.core.durations import PROCESS_RESTART
 from integration.core.logs import log_action
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 28.0  # PaaS hosts kill everything 30 seconds after SIGTERM
-FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 
 
@@ -58,14 +57,19 @@ class Supervisor:
         for name, process in self._running.items():
             _end(name, process, deadline)
 
+    def stopped(self, seconds: float) -> bool:
+        """Wait for so long; returns whether everything is to stop."""
+        return self._stopping.wait(seconds)
+
     def _keep(self, program: Program) -> None:
-        pause = 0.0
+        ends = 0
         while (process := self._start(program)) is not None:
             started = time.monotonic()
             status = process.wait()
             if self._stopping.is_set():
                 return
-            pause = next_pause(pause, time.monotonic() - started)
+            ends = ends_in_a_row(ends, time.monotonic() - started)
+            pause = PROCESS_RESTART.seconds(ends - 1)
             log_action(
                 log, "process.ended", f"The {program.name} process ended; it starts again in {pause:g} s",
                 logging.ERROR, process=program.name, status=status,
@@ -84,18 +88,13 @@ class Supervisor:
         return process
 
 
-def next_pause(last: float, ran: float) -> float:
-    """Seconds before the next start: growing while a program keeps ending, short after a steady run.
-
-    `last` is the pause before this run (0 for the first one), `ran` how long it ran, both in seconds.
-    """
-    if not last or ran >= STEADY_SECONDS:
-        return FIRST_PAUSE_SECONDS
-    return min(2 * last, LONGEST_PAUSE_SECONDS)
+def ends_in_a_row(before: int, ran: float) -> int:
+    """How often a program has now ended without a steady run between; it ran for `ran` seconds."""
+    return 1 if ran >= STEADY_SECONDS else before + 1
 
 
 @contextmanager
-def on_termination(stop: Callable[[], None]) -> Iterator[None]:
+def on_termination(stop: Callable[[], object]) -> Iterator[None]:
     """Within the block, the first SIGTERM, SIGINT or SIGHUP calls `stop`; for the main thread only.
 
     `stop` runs in a thread of its own: a signal handler interrupts the main thread anywhere, also where

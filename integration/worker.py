@@ -15,14 +15,14 @@ from integration.core.memory import spare_the_collector
 from integration.core.settings import Settings
 from integration.core.values import MICROS_PER_SECOND
 from integration.hubspot import Destination
+from integration.lead.record import BundleTiming
 from integration.operate.account_check import PortalWatch
 from integration.operate.alert_webhook import AlertWebhook
 from integration.operate.alerts import Alerts
 from integration.operate.retention import Retention
-from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.fetch import Fetcher
-from integration.pipeline.rebuild import refold_once
+from integration.pipeline.rebuild import rebuild_once
 from integration.pipeline.translate import Translator
 from integration.store.engine import Store
 from integration.store.wakeup import Changes
@@ -127,7 +127,7 @@ class Worker:
                 self._stop.wait(PAUSE_AFTER_ERROR_SECONDS)
 
     def _translate(self) -> None:
-        if self._translator.run_once() or refold_once(self._store, self._clock):
+        if self._translator.run_once() or rebuild_once(self._store, self._clock):
             self._due.set()
             self._fetchable.set()
         else:

@@ -174,7 +174,7 @@ def _gauges() -> dict[str, tuple[str, str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/docs.db")
         upgrade(store)
-        text = backlog_metrics(store).decode()
+        text = backlog_metrics(store, 0).decode()
         store.dispose()
     families = text_string_to_metric_families(text)
     return {f.name: (f.type, labels.get(f.name, ""), f.documentation) for f in families}

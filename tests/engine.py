@@ -12,19 +12,19 @@ from integration.config.sources import Source, Sources
 from integration.core.settings import RateLimit
 from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Outcome, RawRequest, Wire
 from integration.hubspot.outcomes import ambiguous, not_found
-from integration.lead.merge import LeadState, from_json
+from integration.lead.merge import FieldStates
+from integration.lead.record import BundleTiming, Record
 from integration.operate.dead_letters import Letters, retry_dead
 from integration.operate.retention import Retention
 from integration.pipeline.accept import Accepted, Intake, RefusedError
-from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.deliver import Deliverer
-from integration.pipeline.rebuild import refold_once
+from integration.pipeline.fetch import Fetcher
+from integration.pipeline.rebuild import rebuild_once
 from integration.pipeline.replay import Counts, Plan, Replay, Where
 from integration.pipeline.translate import Translator
-from integration.pipeline.verification import Certificates, Verifier
+from integration.pipeline.verification import Verifier, published
 from integration.store.engine import Store
 from integration.store.history import Selection
-from integration.store.lead_rows import LeadRow
 from integration.store.views.lead_views import find_lead_id, lead_details
 
 SECOND = MICROS_PER_SECOND
@@ -117,11 +117,13 @@ class Engine:
     def __init__(self, store: Store, folder: Path) -> None:
         self.store = store
         self.now = START
+        self.batch = 200
         self.hubspot = FakeHubSpot()
-        self._verifier = Verifier(Certificates())
+        self._verifier = Verifier(published(store, allow_private=False))
         self.environ = {"SHOP_TOKEN": "opensesame"}
         self._folder = folder
         self.write_mapping(MAPPING)
+        self.timing = BundleTiming(0, 0)
         self._deliverer = Deliverer(
             store, self.hubspot, self._clock, RateLimit(10_000, 1), worker="w", concurrency=2
         )
@@ -141,6 +143,10 @@ class Engine:
         file = self._folder / source / "mapping.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+    def bundle_for(self, window: float, max_wait: float) -> None:
+        """From now on leads wait for more changes, by BUNDLE_WINDOW and BUNDLE_MAX_WAIT in seconds."""
+        self.timing = BundleTiming.from_seconds(window, max_wait)
 
     def change_mapping(self, old: str, new: str) -> None:
         file = self._folder / "shop" / "mapping.yaml"
@@ -169,13 +175,28 @@ class Engine:
 
     def translate(self) -> None:
         """Translate all that waits, as a worker would."""
-        timing = BundleTiming(0, 0)
-        translator = Translator(self.store, self.sources, self._clock, timing, worker="w", max_body_bytes=MIB)
+        translator = Translator(
+            self.store, self.sources, self._clock, self.timing,
+            worker="w", max_body_bytes=MIB, batch=self.batch,
+        )  # fmt: skip
         while translator.run_once():
             pass
 
+    def fetch(self) -> None:
+        """Get from the sources' APIs what events wait for, as a worker would."""
+        fetcher = Fetcher(
+            self.store, self.sources, self._clock, worker="w", max_body_bytes=MIB, allow_private=True
+        )
+        while fetcher.run_once():
+            pass
+        fetcher.close()
+
+    def keep_leases(self) -> None:
+        """Take over what workers held that went silent."""
+        self._deliverer.keep_leases()
+
     def refold(self) -> int:
-        return refold_once(self.store, self._clock)
+        return rebuild_once(self.store, self._clock)
 
     def deliver(self) -> list[tuple[str, dict[str, Wire | None]]]:
         """Deliver all that is due; returns what HubSpot got meanwhile."""
@@ -215,16 +236,16 @@ class Engine:
             steps += 1
         return steps
 
-    def lead(self, known_by: str) -> LeadRow:
+    def lead(self, known_by: str) -> Record:
         with self.store.read() as connection:
             id = find_lead_id(connection, known_by)
             assert id is not None, known_by
             details = lead_details(connection, id, now=self.now, attempts_shown=0)
         assert details is not None
-        return details.lead.row
+        return details.lead.record
 
-    def state(self, known_by: str) -> LeadState:
-        return from_json(self.lead(known_by).document)
+    def state(self, known_by: str) -> FieldStates:
+        return self.lead(known_by).fields
 
     def values(self, known_by: str) -> dict[str, Any]:
         return {name: field.value for name, field in self.state(known_by).items()}

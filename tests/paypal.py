@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from integration.core.values import RawRequest
+from integration.core.values import Micros, RawRequest
+from integration.pipeline.verification import Known
 
 CERTIFICATE_URL = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-00000001"
 BEGINS, ENDS = datetime(2026, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
@@ -37,6 +38,23 @@ def certificate_of(public_key: rsa.RSAPublicKey | ed25519.Ed25519PublicKey) -> b
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "messageverificationcerts.paypal.example")])
     made = x509.CertificateBuilder(name, name, public_key, 1, BEGINS, ENDS).sign(key(), SHA256())
     return made.public_bytes(Encoding.PEM)
+
+
+class InMemory:
+    """Keeps certificates as the store does, for one test."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.expired: set[str] = set()
+
+    def find(self, url: str, _now: Micros) -> bytes | Known:
+        if url in self.expired:
+            return Known.EXPIRED
+        return self.kept.get(url, Known.NOTHING)
+
+    def keep(self, url: str, pem: bytes, _now: Micros) -> bool:
+        self.kept[url] = pem
+        return True
 
 
 def signed(request: RawRequest, webhook_id: str, url: str = CERTIFICATE_URL) -> RawRequest:

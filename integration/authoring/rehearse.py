@@ -1,6 +1,7 @@
 """Rehearse: what a request would do, nothing stored or sent. For `try`, `test` and mapping authors.
 
-The same steps as in earnest, by the same functions: events found, translated, validated, merged.
+The same steps as in earnest, by the same functions: events found and translated, and `lead.advance` with
+nothing known before.
 """
 
 from __future__ import annotations
@@ -8,13 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import count
 from types import MappingProxyType
 from typing import Final
 
 from integration.body import MalformedBody, decode
 from integration.config.sources import Configuration, Source
-from integration.core.values import Identifier, IncomingEvent, RawRequest, Translation, Update, Wire
-from integration.lead.merge import LeadState, before, merge, pending, same
+from integration.core.values import (
+    Cause,
+    EventEnd,
+    EventState,
+    Identifier,
+    IncomingEvent,
+    Micros,
+    RawRequest,
+    TranslatedEvent,
+    Translation,
+    Wire,
+)
+from integration.lead.advance import Advanced, Circumstances, Known, advance
+from integration.lead.merge import FieldStates, before, same
+from integration.lead.record import BundleTiming, Priority
 from integration.mapping import MappingTest
 from integration.pipeline.translate import translate_and_validate, with_fetched
 from integration.store.inbox import Fetched
@@ -22,19 +37,20 @@ from integration.store.inbox import Fetched
 
 @dataclass(frozen=True, slots=True)
 class RehearsedEvent:
-    """One event of the request and what its mapping makes of it, with the steps that led there.
+    """One event of the request, what its mapping makes of it, with the steps that led there, and how it ends.
 
     `duplicate`: the same request holds it twice; only the first copy counts.
     """
 
     incoming: IncomingEvent
     translation: Translation
+    end: EventEnd
     duplicate: bool = False
 
     @property
-    def has_update(self) -> bool:
-        """Whether it changes a lead."""
-        return not self.duplicate and self.translation.has_update
+    def dead(self) -> Cause | None:
+        """Why it is a dead letter; None if it is not."""
+        return self.end.cause if self.end.state is EventState.DEAD else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +60,9 @@ class RehearsedLead:
     `would_send` is what the request to HubSpot would hold: `None` blanks a field.
     """
 
+    id: str
     identifiers: tuple[Identifier, ...]
-    state: LeadState
+    state: FieldStates
     would_send: Mapping[str, Wire | None]
 
 
@@ -96,7 +113,7 @@ def rehearse(
     request: RawRequest,
     *,
     max_body_bytes: int,
-    lead: LeadState = MappingProxyType({}),
+    lead: FieldStates = MappingProxyType({}),
     position: int | None = None,
     fetched: Fetched | None = None,
 ) -> Rehearsal:
@@ -106,13 +123,21 @@ def rehearse(
     `lead` is the state before it of each lead that it is about; by default nothing is known of them.
     Raises MalformedBody if its body cannot be read.
     """
-    events = tuple(
-        event
-        for event in _events(configuration, source, request, max_body_bytes, fetched)
-        if position in (None, event.incoming.position)
+    translated = [
+        (incoming, event)
+        for incoming, event in _events(configuration, source, request, max_body_bytes, fetched)
+        if position in (None, incoming.position)
+    ]
+    first = {event.id: event for _, event in reversed(translated)}
+    found = _advanced(
+        (event for _, event in translated if first[event.id] is event), lead, request.received_at
     )
-    groups = _by_lead([event for event in events if event.has_update])
-    return Rehearsal(events, tuple(_lead(source, group, lead) for group in groups))
+    ends = {end.id: end for end in found.ends}
+    events = tuple(
+        RehearsedEvent(incoming, event.translation, ends[event.id], duplicate=first[event.id] is not event)
+        for incoming, event in translated
+    )
+    return Rehearsal(events, tuple(_leads(found)))
 
 
 def run_test(
@@ -149,8 +174,8 @@ def run_test(
 def _outcome(event: RehearsedEvent) -> str:
     if event.translation.fetch is not None:
         return "nothing before something is fetched"
-    if event.translation.dead:
-        return f"a dead letter ({event.translation.dead.code})"
+    if event.dead:
+        return f"a dead letter ({event.dead.code})"
     return "no update" if event.translation.ignored is not None else "an update"
 
 
@@ -164,8 +189,8 @@ def _in_words(event: RehearsedEvent) -> str:
     translation = event.translation
     if translation.fetch is not None:
         return f"{_outcome(event)}: give what {translation.fetch.address} answers as `fetched: examples/...`"
-    if translation.dead:
-        return f"{_outcome(event)}: {translation.dead.detail} {translation.dead.cure}"
+    if event.dead:
+        return f"{_outcome(event)}: {event.dead.detail} {event.dead.cure}"
     if translation.ignored is not None:
         return f"{_outcome(event)}: {translation.ignored}"
     return f"{_outcome(event)} of {', '.join(change.field for change in translation.changes)}"
@@ -174,7 +199,8 @@ def _in_words(event: RehearsedEvent) -> str:
 def _compared(test: MappingTest, rehearsal: Rehearsal) -> TestResult:
     if test.expect is None:
         return TestResult(test)
-    sent = rehearsal.leads[0].would_send
+    lead_id = rehearsal.events[0].end.lead_id
+    sent = next(lead.would_send for lead in rehearsal.leads if lead.id == lead_id)
     places = {change.field: change.place for change in rehearsal.events[0].translation.changes}
     differences = tuple(_differences(test.expect, sent, places))
     failure = "the fields that would be sent are others" if differences else None
@@ -197,41 +223,35 @@ def _events(
     request: RawRequest,
     max_body_bytes: int,
     fetched: Fetched | None,
-) -> Iterator[RehearsedEvent]:
+) -> Iterator[tuple[IncomingEvent, TranslatedEvent]]:
+    """The events of the request, translated, each under an id of its own."""
     payload = decode(request.headers, request.body, max_body_bytes, source.mapping.body)
     headers, query, received_at = request.headers, request.query, request.received_at
-    seen: set[str] = set()
     whole = source.mapping.request_context(payload, headers, query, received_at)
-    for event in source.mapping.incoming(payload, headers, query, received_at):
+    mapping = source.mapping
+    for event in mapping.incoming(payload, headers, query, received_at):
         context = with_fetched(source, whole.event(event.position), fetched)
         translation = translate_and_validate(configuration, source, context, trace=True)
-        yield RehearsedEvent(event, translation, duplicate=event.dedup_key in seen)
-        seen.add(event.dedup_key)
+        yield (
+            event,
+            TranslatedEvent(
+                f"{event.dedup_key}",
+                source.name,
+                event.dedup_key,
+                translation,
+                mapping.version,
+                mapping.creates_leads,
+            ),
+        )
 
 
-def _by_lead(events: Iterable[RehearsedEvent]) -> list[list[RehearsedEvent]]:
-    """Events of the same lead together: by the first identifier that an earlier event had too."""
-    owners: dict[Identifier, list[RehearsedEvent]] = {}
-    groups: list[list[RehearsedEvent]] = []
-    for event in events:
-        identifiers = event.translation.identifiers
-        group = next((owners[known] for known in identifiers if known in owners), None)
-        if group is None:
-            group = []
-            groups.append(group)
-        group.append(event)
-        for identifier in identifiers:
-            owners.setdefault(identifier, group)
-    return groups
+def _advanced(events: Iterable[TranslatedEvent], lead: FieldStates, now: Micros) -> Advanced:
+    numbers = count(1)
+    at = Circumstances(now, BundleTiming(0, 0), Priority.LIVE, lambda: f"lead {next(numbers)}")
+    return advance(Known(fields_of_new=lead), list(events), at)
 
 
-def _lead(source: Source, events: list[RehearsedEvent], state: LeadState) -> RehearsedLead:
-    identifiers = dict.fromkeys(known for event in events for known in event.translation.identifiers)
-    merged = merge(state, [_update(source, event) for event in events])
-    return RehearsedLead(tuple(identifiers), merged, pending(merged))
-
-
-def _update(source: Source, event: RehearsedEvent) -> Update:
-    key = event.incoming.dedup_key
-    clock = (event.translation.occurred_at or 0, f"{source.name}/{key}")
-    return Update(key, clock, event.translation.changes, source.mapping.version)
+def _leads(found: Advanced) -> Iterator[RehearsedLead]:
+    for id, record in found.records.items():
+        known = (Identifier(*key) for key, lead_id in found.links.items() if lead_id == id)
+        yield RehearsedLead(id, tuple(known), record.fields, record.unsent)

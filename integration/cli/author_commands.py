@@ -41,8 +41,9 @@ from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
 from integration.core.values import Cause
 from integration.core.words import counted, exact_time, shown_time, shown_value
+from integration.http.client import Client
 from integration.http.oauth import OAuth
-from integration.pipeline.fetch import Got, fetch_request
+from integration.pipeline.fetch import Access, Got, fetch_request
 from integration.pipeline.shared_token import SharedToken, SourceTokens
 from integration.store.inbox import Fetched
 from integration.store.views.columns import Column, Fit, View
@@ -105,7 +106,7 @@ def try_(
         print_json(_rehearsal_as_json(found, rehearsal, verbose=verbose))
     else:
         _print_rehearsal(console(), rehearsal, verbose=verbose)
-    context.exit(1 if any(event.translation.dead for event in rehearsal.events) else 0)
+    context.exit(1 if any(event.dead for event in rehearsal.events) else 0)
 
 
 def _fetched(source: Source, rehearsal: Rehearsal, settings: Settings) -> Fetched | None:
@@ -120,7 +121,8 @@ def _fetched(source: Source, rehearsal: Rehearsal, settings: Settings) -> Fetche
             store = stack.enter_context(opened(settings))  # tokens are the workers' too, and kept there
             return SourceTokens(store, now, allow_private=allow_private).of(source, spec)
 
-        outcome = fetch_request(source, source.mapping.fetch, wanted, token_of, allow_private=allow_private)
+        access = Access(token_of, Client(public_only=not allow_private), now)
+        outcome = fetch_request(source, source.mapping.fetch, wanted, access)
     if isinstance(outcome, Got):
         return outcome.answer
     raise FetchFailedError(
@@ -149,7 +151,7 @@ def _event_as_json(event: RehearsedEvent, *, verbose: bool) -> dict[str, Any]:
         "identifiers": {known.kind: known.value for known in translation.identifiers},
         "changes": [CHANGES.as_json(change) for change in translation.changes],
         "ignored": translation.ignored,
-        "dead": cause_as_json(translation.dead),
+        "dead": cause_as_json(event.dead),
         "fetch": translation.fetch.address if translation.fetch else None,
         "duplicate": event.duplicate,
     }
@@ -168,7 +170,11 @@ def _print_rehearsal(out: Console, rehearsal: Rehearsal, *, verbose: bool) -> No
     for event in rehearsal.events:
         _print_event(out, event, verbose=verbose)
     for lead in rehearsal.leads:
-        _line(out, f"HubSpot would get, for the lead {_in_words(_identifiers(lead))}:", style="bold")
+        known_by = _in_words(_identifiers(lead))
+        if not lead.would_send:
+            _line(out, f"HubSpot would get nothing for the lead {known_by}.", style="bold")
+            continue
+        _line(out, f"HubSpot would get, for the lead {known_by}:", style="bold")
         _line(out, f"  {shown_value(dict(lead.would_send))}")
     if not rehearsal.events:
         _line(out, "The payload holds no event.")
@@ -190,9 +196,9 @@ def _print_event(out: Console, event: RehearsedEvent, *, verbose: bool) -> None:
 
 def _print_outcome(out: Console, event: RehearsedEvent) -> None:
     translation = event.translation
-    if translation.dead:
-        _line(out, f"  dead letter: {translation.dead.detail}", style="red")
-        _line(out, f"  cure: {translation.dead.cure}")
+    if event.dead:
+        _line(out, f"  dead letter: {event.dead.detail}", style="red")
+        _line(out, f"  cure: {event.dead.cure}")
     elif translation.ignored is not None:
         _line(out, f"  ignored: {translation.ignored}", style="yellow")
     elif translation.fetch is not None:

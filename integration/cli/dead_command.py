@@ -16,7 +16,9 @@ from integration.cli.render import print_facts, print_heading, print_more, print
 from integration.cli.stored import opened, reading
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.values import EventState
 from integration.core.words import counted
+from integration.lead.record import RecordState
 from integration.operate.dead_letters import Letters, Retried, count_dead, retry_dead
 from integration.store.engine import Store
 from integration.store.views.dead_views import DEAD, DeadGroup, dead_groups
@@ -44,8 +46,10 @@ def dead(context: click.Context, *, cause: str | None, limit: int, before: str |
         if cause is None:
             _print_groups(dead_groups(connection), as_json=as_json)
             return
-        events = list_events(connection, state="dead", cause=cause, limit=limit, before=before)
-        leads = list_leads(connection, now=now(), state="dead", cause=cause, limit=limit, before=before)
+        events = list_events(connection, state=EventState.DEAD, cause=cause, limit=limit, before=before)
+        leads = list_leads(
+            connection, now=now(), state=RecordState.DEAD, cause=cause, limit=limit, before=before
+        )
     _print_letters(events, leads, limit, as_json=as_json)
 
 
@@ -65,11 +69,11 @@ def _print_letters(
     events: Sequence[EventLine], leads: Sequence[KnownLead], limit: int, *, as_json: bool
 ) -> None:
     """A page of both kinds; each was read a page deep, so the newest of both together are the page."""
-    both = [*(event.id for event in events), *(lead.row.id for lead in leads)]
+    both = [*(event.id for event in events), *(lead.record.id for lead in leads)]
     page = sorted(both, reverse=True)[:limit]
     more = page[-1] if len(page) == limit else None
     events = [event for event in events if event.id in page]
-    leads = [lead for lead in leads if lead.row.id in page]
+    leads = [lead for lead in leads if lead.record.id in page]
     if as_json:
         print_json({"letters": _as_json(events, leads), "next": more})
         return
@@ -100,7 +104,7 @@ def show_dead(context: click.Context, *, id: str, as_json: bool) -> None:
     with reading(Settings.read()) as connection:
         event = find_event(connection, id)
         lead = find_lead(connection, id, now()) if event is None else None
-    state = event.line.state if event else lead.row.state if lead else None
+    state = event.line.state if event else lead.record.state if lead else None
     if state is None:
         raise click.BadParameter(f"there is no dead letter {id!r}; `leadwire dead` lists them")
     if state != "dead":

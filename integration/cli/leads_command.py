@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import click
 
 from integration.cli.filters import found_lead, page_options
@@ -13,11 +11,11 @@ from integration.cli.stored import opened, reading
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.words import counted
+from integration.lead.identity import IdentifierKey
+from integration.lead.record import RecordState
 from integration.operate.linking import link, unlink
-from integration.store.identifiers import IdentifierKey
 from integration.store.views.lead_views import (
     LEADS,
-    LeadStateName,
     find_lead,
     find_lead_id,
     lead_details,
@@ -36,7 +34,9 @@ def _identifier(text: str) -> IdentifierKey:
 
 @click.group(invoke_without_command=True)
 @click.option("--lead", metavar="LEAD", help="Only this lead: its id, guid, email, or KIND=VALUE.")
-@click.option("--state", type=click.Choice(get_args(LeadStateName)), help="Only leads in this state.")
+@click.option(
+    "--state", type=click.Choice([state.value for state in RecordState]), help="Only leads in this state."
+)
 @click.option("--cause", metavar="CODE", help="Only leads whose last request failed for this cause.")
 @click.option(
     "--waiting-for",
@@ -51,7 +51,7 @@ def leads(
     context: click.Context,
     *,
     lead: str | None,
-    state: LeadStateName | None,
+    state: str | None,
     cause: str | None,
     what: str | None,
     limit: int,
@@ -70,7 +70,13 @@ def leads(
         else:
             kind = WaitsFor(what) if what else None
             found = list_leads(
-                connection, now=now(), limit=limit, before=before, state=state, cause=cause, what=kind
+                connection,
+                now=now(),
+                limit=limit,
+                before=before,
+                state=RecordState(state) if state else None,
+                cause=cause,
+                what=kind,
             )
     print_listing(LEADS, found, limit if lead is None else limit + 1, as_json=as_json)
 

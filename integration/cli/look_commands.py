@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -13,10 +13,10 @@ from integration.cli.render import print_listing, print_page, print_table, print
 from integration.cli.stored import reading
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.core.values import Micros
+from integration.core.values import EventState, Micros
 from integration.core.words import counted
 from integration.store.views.event_page import event_page
-from integration.store.views.event_views import EVENTS, EventFilter, EventState, list_events
+from integration.store.views.event_views import EVENTS, EventFilter, list_events
 from integration.store.views.request_views import REJECTED, list_rejected
 from integration.store.views.source_views import SOURCES, SourceLine, source_activities
 
@@ -72,7 +72,7 @@ def _print_sources(settings: Settings, lines: list[SourceLine], *, everything: b
 @click.option("--type", metavar="TYPE", help="Only events of this type.")
 @click.option(
     "--state",
-    type=click.Choice([*get_args(EventState), "rejected"]),
+    type=click.Choice([*(state.value for state in EventState), "rejected"]),
     help="Only events in this state; rejected: requests that were not accepted.",
 )
 @click.option("--reason", metavar="CODE", help="Only requests that were rejected for this reason.")
@@ -119,7 +119,8 @@ def events(
         if reason is not None:
             raise click.UsageError("--reason is of rejected requests: leave --state away")
         lead_id = found_lead(connection, known_by) if known_by else None
-        wanted: EventFilter = {"type": type, "state": state, "lead_id": lead_id}  # type: ignore[typeddict-item]  # click checked it
+        chosen = EventState(state) if state else None
+        wanted: EventFilter = {"type": type, "state": chosen, "lead_id": lead_id}
         print_listing(EVENTS, list_events(connection, **page, **wanted), limit, as_json=as_json)
 
 

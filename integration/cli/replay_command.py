@@ -21,16 +21,16 @@ from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import Micros
 from integration.core.words import counted, listed, name_of, told_value
+from integration.lead.planned import PlannedField
 from integration.pipeline.replay import (
+    ChangedLead,
     Counts,
     Plan,
-    PlannedField,
-    PlannedLead,
     Replay,
     Where,
     compile_where,
 )
-from integration.pipeline.verification import Certificates, Verifier
+from integration.pipeline.verification import Verifier, published
 from integration.store.history import Selection
 from integration.store.views.columns import Column, Fit, View
 from integration.store.views.lead_views import at_hubspot_as_json, told_at_hubspot
@@ -101,7 +101,7 @@ def replay(
     if source is not None:
         usable_source(sources.current, source)
     with opened(settings) as store:
-        verifier = Verifier(Certificates(allow_private=settings.fetch_allow_private))
+        verifier = Verifier(published(store, allow_private=settings.fetch_allow_private))
         engine = Replay(
             store, sources, now, verifier, max_body_bytes=settings.max_body_bytes, fetch_anew=fetch_anew
         )
@@ -195,7 +195,7 @@ def _counts_as_json(counts: Counts, engine: Replay, *, dry_run: bool) -> dict[st
     }
 
 
-def _lead_as_json(lead: PlannedLead) -> dict[str, Any]:
+def _lead_as_json(lead: ChangedLead) -> dict[str, Any]:
     return {
         "lead": lead.id,
         "identifiers": lead.identifiers,
@@ -214,7 +214,7 @@ def _field_as_json(field: PlannedField) -> dict[str, Any]:
     }
 
 
-_PLAN: View[tuple[PlannedLead, PlannedField]] = View(
+_PLAN: View[tuple[ChangedLead, PlannedField]] = View(
     "changes",
     (
         Column("", "lead", lambda row: _called(row[0]), fit=Fit.ROW),
@@ -230,7 +230,7 @@ _PLAN: View[tuple[PlannedLead, PlannedField]] = View(
 )  # fmt: skip
 
 
-def _called(lead: PlannedLead) -> str:
+def _called(lead: ChangedLead) -> str:
     known = name_of(lead.identifiers)
     return known if lead.id else f"{known} (new)"
 

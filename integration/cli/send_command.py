@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import requests
 
 from integration.cli.output import printable
 from integration.cli.payloads import (
@@ -24,8 +23,10 @@ from integration.core.clock import now
 from integration.core.errors import LeadwireError, SettingError
 from integration.core.settings import Settings
 from integration.core.values import RawRequest, Secret
+from integration.http.client import Answer, Bounds, Client, Why
 
-TIMEOUT_SECONDS = 30
+BOUNDS = Bounds(seconds=30.0, max_bytes=1024 * 1024, whole=False)
+_CURE = "start it with `leadwire serve`, or give its address with --url"
 
 
 class UnreachableError(LeadwireError):
@@ -81,10 +82,10 @@ def send(
     request = request_from_file(found, file, dict(headers), signed_url)
     signed = _signed(found, _changed(request, file, values), _secret(found, secret_setting))
     answer = _post(signed, target)
-    click.echo(f"{answer.status_code} {answer.reason}")
-    if answer.text:
+    click.echo(f"{answer.status} {answer.reason}")
+    if answer.body:
         click.echo(printable(answer.text))
-    context.exit(0 if 200 <= answer.status_code < 300 else 1)
+    context.exit(0 if answer.is_success else 1)
 
 
 def _changed(request: RawRequest, file: Path, values: tuple[tuple[str, object], ...]) -> RawRequest:
@@ -116,21 +117,14 @@ def _signed(source: Source, request: RawRequest, secret: Secret) -> RawRequest:
         raise SettingError(f"the request cannot be signed: {error}") from error
 
 
-def _post(signed: RawRequest, target: str) -> requests.Response:
+def _post(signed: RawRequest, target: str) -> Answer:
     """POST what was signed to `target`; a credential that the scheme put into the query goes along."""
     query = urlsplit(signed.url).query
     address = urlsplit(target)._replace(query=query).geturl()
-    try:
-        return requests.post(
-            address,
-            data=signed.body,
-            headers=dict(signed.headers),
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
-    except (requests.exceptions.InvalidHeader, UnicodeError) as error:
-        cure = "look for line breaks in the secret and in --header"
-        raise SettingError(f"the request cannot be sent: a header cannot hold its value; {cure}") from error
-    except (requests.RequestException, ValueError) as error:
-        cure = "start it with `leadwire serve`, or give its address with --url"
-        raise UnreachableError(f"{target}: nobody answers ({type(error).__name__}); {cure}") from error
+    answer = Client().request("POST", address, BOUNDS, headers=dict(signed.headers), body=signed.body)
+    if isinstance(answer, Answer):
+        return answer
+    if answer.why is Why.NO_ADDRESS:
+        cure = "look at --url, and for line breaks in the secret and in --header"
+        raise SettingError(f"the request cannot be sent: {answer.words}; {cure}")
+    raise UnreachableError(f"{target}: nobody answers: {answer.words}; {_CURE}")

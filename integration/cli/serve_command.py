@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from integration.core.errors import LeadwireError, SettingError
-from integration.core.logs import configure_logs
+from integration.core.errors import LeadwireError, SettingError, StoreUnavailableError
+from integration.core.logs import configure_logs, log_action
 from integration.core.settings import Settings
-from integration.store.engine import Store, parse_url
+from integration.store.engine import Store, StoreRefusedError, parse_url
+from integration.store.patience import patiently
+from integration.store.schema import said_of
 from integration.store.upgrade import upgrade
 from integration.supervise import Program, Supervisor, on_termination
 
+log = logging.getLogger(__name__)
+
+UPGRADE_WAIT_SECONDS = 60.0
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 WEB = Program(
     "web",
@@ -38,17 +46,43 @@ class PortTakenError(LeadwireError):
 def serve(port: int | None) -> None:
     """Run web and worker together on this machine.
 
-    Brings the database's schema up to date first. SIGTERM or Ctrl-C ends both after what is in hand.
+    Brings the database's schema up to date first; without a database, web answers 503 until there is one.
+    SIGTERM or Ctrl-C ends both after what is in hand.
     """
     environment = {**os.environ} if port is None else {**os.environ, "PORT": str(port)}
     settings = Settings.read(environment)
     configure_logs(settings.log_level)
     _require_free(settings.port)
-    _upgrade(settings)
+    store = Store(settings.database_url)
     with _metrics_directory(settings, environment) as directory:
         supervisor = Supervisor((WEB, WORKER), {**environment, METRICS_VARIABLE: directory})
-        with on_termination(supervisor.stop):
+        with on_termination(supervisor.stop), _upgraded(store, supervisor):
             supervisor.run()
+
+
+@contextmanager
+def _upgraded(store: Store, supervisor: Supervisor) -> Iterator[None]:
+    """The schema is up to date within the block; where there is no database yet, as soon as there is one."""
+    try:
+        log_action(log, "schema.checked", _upgrade(store))
+    except StoreRefusedError:
+        raise
+    except StoreUnavailableError:
+        with ThreadPoolExecutor(1) as threads:
+            upgrading = threads.submit(_upgrade_later, store, supervisor)
+            yield
+            upgrading.result()
+    else:
+        yield
+
+
+def _upgrade_later(store: Store, supervisor: Supervisor) -> None:
+    try:
+        if said := patiently(lambda: _upgrade(store), supervisor.stopped):
+            log_action(log, "schema.checked", said)
+    except LeadwireError:
+        supervisor.stop()
+        raise
 
 
 @click.group()
@@ -58,21 +92,24 @@ def db() -> None:
 
 @db.command(name="upgrade")
 def db_upgrade() -> None:
-    """Bring the schema up to date.
+    """Bring the schema up to date. Waits up to a minute for the database.
 
-    Safe to run at any time, from several machines at once, and while older processes still work.
+    Safe to run at any time, from several machines at once, and while older processes still work. A database
+    that is newer than this program, as after a rollback, stays as it is.
     """
-    shown_as = _upgrade(Settings.read())
-    click.echo(f"The database at {shown_as} is up to date.")
+    store = Store(Settings.read().database_url)
+    click.echo(patiently(lambda: _upgrade(store), threading.Event().wait, seconds=UPGRADE_WAIT_SECONDS))
 
 
-def _upgrade(settings: Settings) -> str:
-    store = Store(settings.database_url)
+def _upgrade(store: Store) -> str:
+    """Returns what came of it, in a sentence."""
     try:
-        upgrade(store)
+        newer = upgrade(store)
     finally:
         store.dispose()
-    return store.shown_as
+    if newer is None:
+        return f"The database at {store.shown_as} is up to date."
+    return f"The database at {store.shown_as} stays as it is: {said_of(newer)}."
 
 
 def _require_free(port: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import click
 
 from integration.config.sources import Sources
@@ -12,6 +14,7 @@ from integration.hubspot import build
 from integration.operate.account_check import PortalWatch
 from integration.pipeline.shared_token import token_of
 from integration.store.engine import Store
+from integration.store.patience import patiently
 from integration.store.schema import require_current
 from integration.supervise import on_termination
 from integration.worker import Worker
@@ -21,16 +24,26 @@ from integration.worker import Worker
 def worker() -> None:
     """Translate what came in and deliver what is due.
 
-    Any number of workers may run over one database. SIGTERM or Ctrl-C ends it after what is in hand.
+    Any number of workers may run over one database. Without a database, or a current schema in it, it waits.
+    SIGTERM or Ctrl-C ends it after what is in hand.
     """
     settings = Settings.read()
     configure_logs(settings.log_level)
     store = Store(settings.database_url)
+    sources = Sources(settings.mappings_dir)
+    stopping = threading.Event()
+    stops = [stopping.set]
+    with on_termination(lambda: [stop() for stop in stops]):
+        running = patiently(lambda: _made(store, sources, settings), stopping.wait)
+        if running is not None:
+            stops.append(running.stop)
+            if not stopping.is_set():
+                running.run()
+    store.dispose()
+
+
+def _made(store: Store, sources: Sources, settings: Settings) -> Worker:
     require_current(store)
     token = token_of(settings, store, now)
-    sources = Sources(settings.mappings_dir)
     portal = PortalWatch(store, settings, sources, token, now)
-    running = Worker(store, sources, build(settings, token), settings, portal=portal)
-    with on_termination(running.stop):
-        running.run()
-    store.dispose()
+    return Worker(store, sources, build(settings, token), settings, portal=portal)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal
 
+from integration.core.bounds import storable
+
 Micros = int
+MAIN_ACCOUNT = "main"  # the HubSpot account that all belongs to; the one in use
 Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
 
 MICROS_PER_SECOND = 1_000_000
-NOT_FOUND_CAUSES = frozenset({"unresolved", "ambiguous_lead", "lead_not_found"})  # nobody at HubSpot is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ class EventContext:
 
     `payload` is the event's own part of the body (one element where the mapping says `event.each`),
     `envelope` the whole body; both decoded. `query` is the request's query string, undecoded. `fetched` is
-    what the source's API answered to the mapping's `fetch:`, decoded; None if nothing was fetched.
+    what the source's API answered to the mapping's `fetch:`, decoded; None if nothing was fetched. `found` is
+    what expressions found in the whole body: all events of a request share it, so each is evaluated once.
     """
 
     payload: Any
@@ -133,6 +137,7 @@ class EventContext:
     query: str
     received_at: Micros
     fetched: Any = None
+    found: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,15 @@ class Identifier:
 
     kind: str
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An identifier of a lead. `found_at`: when HubSpot was asked; None when an event or a person said so."""
+
+    kind: str
+    value: str
+    found_at: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +180,11 @@ class Cause:
     code: str
     detail: str
     cure: str
+
+    def __post_init__(self) -> None:
+        # It may quote what others said, and is stored.
+        object.__setattr__(self, "detail", storable(self.detail))
+        object.__setattr__(self, "cure", storable(self.cure))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +230,16 @@ class Translation:
         return self.dead is None and self.ignored is None and self.fetch is None
 
 
+class EventState(StrEnum):
+    """How far an event is: `fetching` waits for what its source's API says; the last three are its end."""
+
+    RECEIVED = "received"
+    FETCHING = "fetching"
+    TRANSLATED = "translated"
+    IGNORED = "ignored"
+    DEAD = "dead"
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """The field changes that one event asks for on one lead, translated and validated.
@@ -222,6 +251,39 @@ class Update:
     event_id: str
     clock: tuple[Micros, str]
     changes: tuple[FieldChange, ...]
+    mapping_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedEvent:
+    """An event and what its mapping made of it. `key` is the source's own id of it (or a digest), `creates`
+    the mapping's `lead.create`.
+    """
+
+    id: str
+    source: str
+    key: str
+    translation: Translation
+    mapping_version: str
+    creates: bool = False
+
+    @property
+    def update(self) -> Update:
+        """The update that it asks for; only for translations that have one."""
+        clock = (self.translation.occurred_at or 0, f"{self.source}/{self.key}")
+        return Update(self.id, clock, self.translation.changes, self.mapping_version)
+
+
+@dataclass(frozen=True, slots=True)
+class EventEnd:
+    """How translation left an event: translated, ignored or dead, or fetching."""
+
+    id: str
+    state: EventState
+    type: str | None
+    occurred_at: Micros | None
+    lead_id: str | None = None
+    cause: Cause | None = None
     mapping_version: str = ""
 
 
@@ -270,3 +332,18 @@ class Outcome:
     values: Mapping[str, Wire | None] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
     refused_fields: Mapping[str, Cause] = field(default_factory=dict)
+
+    @property
+    def pauses_all(self) -> bool:
+        """Whether this says that no request can work now, whichever record it is for."""
+        return self.kind == "stop" or self.status == 429
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A bundle that was sent, and what came of it. `duration` is in microseconds."""
+
+    bundle: Bundle
+    outcome: Outcome
+    started_at: Micros
+    duration: int

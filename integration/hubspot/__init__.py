@@ -7,8 +7,8 @@ from typing import Protocol
 
 from integration.core.settings import Settings
 from integration.core.values import Bundle, Outcome
-from integration.http.client import Http
 from integration.http.oauth import Token
+from integration.hubspot.caller import Caller
 from integration.hubspot.contacts import Contacts
 from integration.hubspot.leads_v1 import LeadsV1
 from integration.lead.catalogue import load_catalogue
@@ -61,16 +61,16 @@ class Destination(Protocol):
 
 
 def _leads_v1(settings: Settings, token: Token) -> Destination:
-    return LeadsV1(_http(settings), token)
+    return LeadsV1(_caller(settings), token)
 
 
-def _http(settings: Settings) -> Http:
-    return Http(settings.hubspot_base_url, connections=settings.worker_concurrency)
+def _caller(settings: Settings) -> Caller:
+    return Caller(settings.hubspot_base_url, connections=settings.worker_concurrency)
 
 
 def _contacts(settings: Settings, token: Token) -> Destination:
     catalogue = load_catalogue(settings.mappings_dir / FIELDS_FILE, f"{settings.mappings_dir}/{FIELDS_FILE}")
-    return Contacts(_http(settings), token, table_of(catalogue), version=settings.hubspot_api_version)
+    return Contacts(_caller(settings), token, table_of(catalogue), version=settings.hubspot_api_version)
 
 
 DESTINATIONS: Mapping[str, Callable[[Settings, Token], Destination]] = {

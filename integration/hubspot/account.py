@@ -9,10 +9,11 @@ from typing import Any
 
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
-from integration.http.client import Answer, Http
+from integration.http.client import Answer, NoAnswer
 from integration.http.oauth import Token
-from integration.hubspot.outcomes import classify, no_such_api
-from integration.hubspot.static_token import renewed
+from integration.hubspot.caller import Caller
+from integration.hubspot.hubspot_token import renewed
+from integration.hubspot.outcomes import judged, no_such_api
 from integration.lead.catalogue import PortalProperty
 
 
@@ -25,16 +26,16 @@ def properties_path(version: str) -> str:
     return "/crm/v3/properties/contacts" if version == "v3" else f"/crm/properties/{version}/contacts"
 
 
-def read_properties(http: Http, token: Token, version: str) -> dict[str, PortalProperty]:
+def read_properties(caller: Caller, token: Token, version: str) -> dict[str, PortalProperty]:
     """All properties of contacts, by name. Raises AccountError or TokenUnavailableError."""
     value = token.value()
-    answer = _ask(http, value, version)
-    if renewed(answer, token, value):
-        answer = _ask(http, token.value(), version)
-    outcome = classify(answer.status, answer.headers, answer.excerpt, now())
-    if answer.status == 404:
+    answer = _ask(caller, value, version)
+    if isinstance(answer, Answer) and renewed(answer, token, value):
+        answer = _ask(caller, token.value(), version)
+    outcome = judged(answer, now())
+    if outcome.status == 404:
         outcome = no_such_api(outcome)
-    if outcome.kind != "done":
+    if isinstance(answer, NoAnswer) or outcome.kind != "done":
         cause = outcome.cause
         raise AccountError(f"{cause.detail} ({cause.cure})" if cause else "HubSpot did not answer")
     content = answer.content
@@ -47,9 +48,9 @@ def read_properties(http: Http, token: Token, version: str) -> dict[str, PortalP
     return {item.name: item for item in found}
 
 
-def _ask(http: Http, value: str, version: str) -> Answer:
+def _ask(caller: Caller, value: str, version: str) -> Answer | NoAnswer:
     headers = {"Authorization": f"Bearer {value}"}
-    return http.request("GET", properties_path(version), headers=headers, secret=value)
+    return caller.request("GET", properties_path(version), headers=headers, secret=value)
 
 
 def _property(item: dict[str, Any]) -> PortalProperty:

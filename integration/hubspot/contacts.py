@@ -14,19 +14,20 @@ from typing import Any
 
 from integration.core.clock import Clock, now
 from integration.core.values import Bundle, Cause, Outcome
-from integration.http.client import Answer, Http
+from integration.http.client import Answer, NoAnswer
 from integration.http.oauth import Token, TokenUnavailableError
+from integration.hubspot.caller import Caller
 from integration.hubspot.content import context_of, objects
+from integration.hubspot.hubspot_token import after_expiry
 from integration.hubspot.outcomes import (
     ambiguous,
-    classify,
+    judged,
     no_such_api,
     not_found,
     nothing_written,
     unreadable,
 )
 from integration.hubspot.refusals import NOT_FOUND, judge_refusal, judge_row
-from integration.hubspot.static_token import after_expiry
 from integration.lead.properties import ARCHIVE_FIELD, STAGE_PROPERTY, PropertyTable
 
 MAX_BATCH = 100  # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
@@ -87,9 +88,9 @@ class Contacts:
     most_cost = 3
 
     def __init__(
-        self, http: Http, token: Token, table: PropertyTable, *, version: str, clock: Clock = now
+        self, caller: Caller, token: Token, table: PropertyTable, *, version: str, clock: Clock = now
     ) -> None:
-        self._http = http
+        self._caller = caller
         self._token = token
         self._table = table
         self._path = contacts_path(version)
@@ -176,14 +177,16 @@ class Contacts:
         return [next(outcomes) if outcome.kind == "done" else outcome for outcome in before]
 
     def _sent(self, kind: str, found_by: str, rows: Sequence[_Row], token: str) -> list[Outcome]:
-        answer = self._http.request(
+        answer = self._caller.request(
             "POST",
             f"{self._path}/batch/{_OPERATIONS[kind]}",
             headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
             secret=token,
             body=json.dumps(self._body(kind, found_by, rows)).encode(),
         )
-        whole = classify(answer.status, answer.headers, answer.excerpt, self._clock())
+        whole = judged(answer, self._clock())
+        if isinstance(answer, NoAnswer):
+            return [whole] * len(rows)
         if answer.status in (400, 409, 422):
             return judge_refusal(answer, whole, [(row.bundle, row.properties) for row in rows], self._table)
         if answer.status == 404:

@@ -16,10 +16,11 @@ from urllib.parse import quote, urlencode
 from integration.core.clock import Clock, now
 from integration.core.errors import shorten
 from integration.core.values import Bundle, Cause, Outcome, Wire
-from integration.http.client import Answer, Http
+from integration.http.client import Answer, NoAnswer
 from integration.http.oauth import Token, TokenUnavailableError
-from integration.hubspot.outcomes import ambiguous, classify, no_such_api, not_found, unreadable
-from integration.hubspot.static_token import after_expiry
+from integration.hubspot.caller import Caller
+from integration.hubspot.hubspot_token import after_expiry
+from integration.hubspot.outcomes import ambiguous, judged, no_such_api, not_found, unreadable
 
 _WRITE_HEADERS = {
     "Content-Type": "application/json",  # exactly this; the page warns that otherwise nothing is applied
@@ -37,8 +38,8 @@ class LeadsV1:
     max_batch = 1
     most_cost = 1
 
-    def __init__(self, http: Http, token: Token, clock: Clock = now) -> None:
-        self._http = http
+    def __init__(self, caller: Caller, token: Token, clock: Clock = now) -> None:
+        self._caller = caller
         self._token = token
         self._clock = clock
 
@@ -66,22 +67,24 @@ class LeadsV1:
         except TokenUnavailableError as error:
             return Outcome("stop", cause=error.cause)
         answer = self._request(bundle, token)
-        outcome = classify(answer.status, answer.headers, answer.excerpt, self._clock())
+        outcome = judged(answer, self._clock())
+        if isinstance(answer, NoAnswer):
+            return outcome
         if bundle.finds and answer.status == 404:  # a list may be empty, but it is always there
             return no_such_api(outcome)
         if outcome.kind != "done":
             return after_expiry(outcome, answer, self._token, token)
         return _with_found(outcome, bundle, answer) if bundle.finds else _with_values(outcome, bundle, answer)
 
-    def _request(self, bundle: Bundle, token: str) -> Answer:
+    def _request(self, bundle: Bundle, token: str) -> Answer | NoAnswer:
         query = {"access_token": token}
         if bundle.finds:
             query = {"search": bundle.finds[0].value, "max": str(_LONGEST_LIST), **query}
-            return self._http.request("GET", f"/leads/v1/list?{urlencode(query)}", headers={}, secret=token)
+            return self._caller.request("GET", f"/leads/v1/list?{urlencode(query)}", headers={}, secret=token)
         path = f"/leads/v1/lead/{quote(bundle.identifiers['guid'], safe='')}?{urlencode(query)}"
         if bundle.reads:
-            return self._http.request("GET", path, headers={}, secret=token)
-        return self._http.request("PUT", path, headers=_WRITE_HEADERS, secret=token, body=_body(bundle))
+            return self._caller.request("GET", path, headers={}, secret=token)
+        return self._caller.request("PUT", path, headers=_WRITE_HEADERS, secret=token, body=_body(bundle))
 
 
 def _unusable(guid: str) -> Cause | None:

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 
+from integration.core.backoff import read_retry_after
 from integration.core.errors import shorten
-from integration.core.values import MICROS_PER_SECOND, Cause, Micros, Outcome
+from integration.core.values import Cause, Micros, Outcome
+from integration.http.client import Answer, NoAnswer, Why
 
-MAX_RETRY_AFTER = 24 * 60 * 60.0
 # 423 is a lock of 2 seconds, 477 an account on the move (up to 24 h, with Retry-After), says
 # https://developers.hubspot.com/docs/api-reference/error-handling (2026-11-23).
 _LOCKED = 423
@@ -39,14 +39,18 @@ _POLICY_SECONDS = (
 _AGAIN = frozenset({408, 425, _LOCKED, 429, 477})
 
 
-def classify(status: int | None, headers: Mapping[str, str], detail: str, at: Micros) -> Outcome:
-    """The outcome of an attempt that ended at `at` with this status (None: no answer came).
+def judged(answer: Answer | NoAnswer, at: Micros) -> Outcome:
+    """The outcome of an attempt that ended at `at`."""
+    if isinstance(answer, NoAnswer):
+        return Outcome("again", cause=_unreachable(answer))
+    return classify(answer.status, answer.headers, answer.excerpt, at)
 
-    `headers` are looked up as `Retry-After`, so they should ignore case. `detail` is what is known
-    beyond the status, in words and without secrets: the kind of network error, or what the body says.
+
+def classify(status: int, headers: Mapping[str, str], detail: str, at: Micros) -> Outcome:
+    """The outcome of an attempt that ended at `at` with this status.
+
+    `headers` have lower-case names. `detail` is what the body says, in words and without secrets.
     """
-    if status is None:
-        return Outcome("again", cause=_unreachable(detail))
     if 200 <= status < 300:
         return Outcome("done", status, used_up_for=used_up_for(headers))
     said = f"HubSpot answered {status}" + (f": {detail}" if detail else "")
@@ -103,38 +107,24 @@ def used_up_for(headers: Mapping[str, str]) -> float | None:
     The headers are those of https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines
     (2026-11-23); the day ends at midnight in the account's time zone, which they do not tell.
     """
-    if headers.get("X-HubSpot-RateLimit-Daily-Remaining") == "0":
+    if headers.get("x-hubspot-ratelimit-daily-remaining") == "0":
         return _DAILY_LIMIT_SECONDS
-    if headers.get("X-HubSpot-RateLimit-Remaining") != "0":
+    if headers.get("x-hubspot-ratelimit-remaining") != "0":
         return None
-    interval = headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "")
+    interval = headers.get("x-hubspot-ratelimit-interval-milliseconds", "")
     return int(interval) / 1000 if re.fullmatch(r"[0-9]{1,7}", interval) else _INTERVAL_SECONDS
 
 
-def read_retry_after(value: str | None, at: Micros) -> float | None:
-    """The seconds that a Retry-After header asks to wait from `at`, at most a day; None if it says nothing.
-
-    Reads seconds and HTTP dates (RFC 9110, 10.2.3).
-    """
-    text = (value or "").strip()
-    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text):
-        return min(float(text), MAX_RETRY_AFTER)
-    try:
-        seconds = parsedate_to_datetime(text).timestamp() - at / MICROS_PER_SECOND
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
-
-
 def _wait(status: int, headers: Mapping[str, str], at: Micros, said: str) -> float | None:
-    asked = read_retry_after(headers.get("Retry-After"), at)
+    asked = read_retry_after(headers.get("retry-after"), at)
     if status == 429 and asked is None:
         by_policy = (seconds for words, seconds in _POLICY_SECONDS if words in said.lower())
         return next(by_policy, used_up_for(headers))
     return max(asked or 0.0, _LOCK_SECONDS) if status == _LOCKED else asked
 
 
-def _unreachable(detail: str) -> Cause:
+def _unreachable(failure: NoAnswer) -> Cause:
+    detail = "HUBSPOT_BASE_URL is no address" if failure.why is Why.NO_ADDRESS else failure.words
     cure = "nothing to do while it is rare: it is tried again; else check HUBSPOT_BASE_URL and the network"
     return Cause("hubspot_unreachable", f"no answer from HubSpot: {detail}", cure)
 

@@ -9,12 +9,14 @@ from urllib.parse import urlencode, urlsplit
 from integration.core.clock import Clock
 from integration.core.settings import Settings
 from integration.core.values import MICROS_PER_SECOND, Cause
-from integration.http.client import Answer, Http
+from integration.http.client import Answer, NoAnswer
 from integration.http.oauth import Token, TokenUnavailableError
 from integration.hubspot.account import properties_path
+from integration.hubspot.caller import Caller
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.outcomes import classify, no_such_api
+from integration.hubspot.outcomes import judged, no_such_api
 
+PROBE_SECONDS = 10.0
 HUBSPOTS_OWN_HOST = "api.hubapi.com"
 
 
@@ -41,24 +43,26 @@ def probe(settings: Settings, token: Token, clock: Clock) -> Probe:
     except TokenUnavailableError as error:
         return Probe(error.cause)
     answer = _ask(settings, value)
-    outcome = classify(answer.status, answer.headers, answer.excerpt, clock())
-    if answer.status == 404:
+    outcome = judged(answer, clock())
+    if outcome.status == 404:
         outcome = no_such_api(outcome)
     return Probe(None if outcome.kind == "done" else outcome.cause, _clock_ahead(answer, clock))
 
 
-def _ask(settings: Settings, value: str) -> Answer:
-    http = Http(settings.hubspot_base_url, read_seconds=10)
+def _ask(settings: Settings, value: str) -> Answer | NoAnswer:
+    caller = Caller(settings.hubspot_base_url, seconds=PROBE_SECONDS)
     if settings.hubspot_api == LeadsV1.name:
         path = f"/leads/v1/list?{urlencode({'max': 1, 'access_token': value})}"
-        return http.request("GET", path, headers={}, secret=value)
+        return caller.request("GET", path, headers={}, secret=value)
     path = properties_path(settings.hubspot_api_version)
-    return http.request("GET", path, headers={"Authorization": f"Bearer {value}"}, secret=value)
+    return caller.request("GET", path, headers={"Authorization": f"Bearer {value}"}, secret=value)
 
 
-def _clock_ahead(answer: Answer, clock: Clock) -> float | None:
+def _clock_ahead(answer: Answer | NoAnswer, clock: Clock) -> float | None:
+    if isinstance(answer, NoAnswer):
+        return None
     try:
-        theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+        theirs = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (ValueError, TypeError):
         return None
     return clock() / MICROS_PER_SECOND - theirs

@@ -47,7 +47,7 @@ def judge_refusal(
 
     Bundles with a field that HubSpot names go again without it; the others go again in a smaller request.
     """
-    bad = [item for item in _bad_properties(answer.content) if _tells_which(item, sent)]
+    bad = [item for item in _bad_properties(answer.content, answer) if _tells_which(item, sent)]
     named = [_judged(bundle, properties, bad, table, answer.status) for bundle, properties in sent]
     if len(sent) == 1 and named[0] is None:
         return [whole]
@@ -58,11 +58,11 @@ def judge_row(
     error: dict[str, Any], bundle: Bundle, table: PropertyTable, answer: Answer, at: Micros
 ) -> Outcome:
     """The outcome of one bundle that an otherwise successful answer reports an error for."""
-    words = shorten(str(error.get("message") or error.get("category") or "no reason given"))
+    words = shorten(answer.shown(error.get("message") or error.get("category") or "no reason given"))
     category = str(error.get("category") or "")
     if category == NOT_FOUND:
         return not_found(f"HubSpot says: {words}", "lead_not_found")
-    bad = list(_bad_properties(error))
+    bad = list(_bad_properties(error, answer))
     if outcome := _judged(bundle, table.properties(bundle.fields), bad, table, answer.status):
         return outcome
     status = str(error.get("status"))
@@ -131,20 +131,22 @@ def _cause(name: str, item: _BadProperty) -> Cause:
     return Cause("field_refused", detail, cure)
 
 
-def _bad_properties(content: Any) -> Iterator[_BadProperty]:
-    """All properties that an error names: in the list inside its message, or in `errors[].context`."""
+def _bad_properties(content: Any, answer: Answer) -> Iterator[_BadProperty]:
+    """All properties that an error in this answer names: in the list inside its message, or in
+    `errors[].context`. HubSpot's words are for people: the token is not in them.
+    """
     if not isinstance(content, dict):
         return
-    listed = list(_listed(str(content.get("message") or "")))
+    listed = list(_listed(str(content.get("message") or ""), answer))
     yield from listed
     if listed:
         return
     for error in objects(content, "errors"):
-        yield from _listed(str(error.get("message") or ""))
-        yield from _in_context(error)
+        yield from _listed(str(error.get("message") or ""), answer)
+        yield from _in_context(error, answer)
 
 
-def _listed(message: str) -> Iterator[_BadProperty]:
+def _listed(message: str, answer: Answer) -> Iterator[_BadProperty]:
     _, found, rest = message.partition(_LIST_STARTS)
     if not found:
         return
@@ -157,10 +159,10 @@ def _listed(message: str) -> Iterator[_BadProperty]:
             value = item.get("propertyValue")
             yield _BadProperty(
                 str(item["name"]), str(item.get("error")), None if value is None else str(value),
-                str(item.get("message") or ""),
+                answer.shown(item.get("message") or ""),
             )  # fmt: skip
 
 
-def _in_context(error: dict[str, Any]) -> Iterator[_BadProperty]:
+def _in_context(error: dict[str, Any], answer: Answer) -> Iterator[_BadProperty]:
     for name in context_of(error).get("propertyName", []):
-        yield _BadProperty(name, str(error.get("code")), None, str(error.get("message") or ""))
+        yield _BadProperty(name, str(error.get("code")), None, answer.shown(error.get("message") or ""))

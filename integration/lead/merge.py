@@ -33,7 +33,6 @@ store marks an event as merged in the transaction that writes the merged state).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -143,10 +142,10 @@ class FieldState:
         return winner.mapping_version if winner else ""
 
 
-LeadState = Mapping[str, FieldState]
+FieldStates = Mapping[str, FieldState]
 
 
-def merge(state: LeadState, updates: Iterable[Update]) -> LeadState:
+def merge(state: FieldStates, updates: Iterable[Update]) -> FieldStates:
     """The state after `updates`: the same in any order and any batches; see the module for the rules.
 
     Updates with the same `event_id` are one update.
@@ -159,7 +158,7 @@ def merge(state: LeadState, updates: Iterable[Update]) -> LeadState:
     return merged
 
 
-def join(one: LeadState, other: LeadState) -> LeadState:
+def join(one: FieldStates, other: FieldStates) -> FieldStates:
     """The state of two leads that turn out to be one: as if all updates of both had been merged into one.
 
     No update may be in both. What HubSpot has is known only where the two do not contradict each other.
@@ -170,19 +169,19 @@ def join(one: LeadState, other: LeadState) -> LeadState:
     }
 
 
-def refold(current: LeadState, folded: LeadState, updates: Iterable[Update]) -> LeadState:
-    """The state built anew: `folded` (what pruned updates had come to) and all stored `updates`.
+def rebuild(current: FieldStates, archived: FieldStates, updates: Iterable[Update]) -> FieldStates:
+    """The state built again: `archived` (what removed updates had come to) and all stored `updates`.
 
     What HubSpot is known to have is taken from `current`. A field that nothing sets any more stays as it is
     at HubSpot: only `missing: clear` blanks a field.
     """
     known = {name: replace(field_state, contenders={}) for name, field_state in current.items()}
-    for name, field_state in folded.items():
+    for name, field_state in archived.items():
         known[name] = replace(known.get(name, FieldState()), contenders=field_state.contenders)
     return merge(known, updates)
 
 
-def pending(state: LeadState) -> dict[str, Wire | None]:
+def pending(state: FieldStates) -> dict[str, Wire | None]:
     """The fields whose value differs from what HubSpot is known to have: the body of the next request."""
     return {
         name: field_state.value
@@ -191,13 +190,13 @@ def pending(state: LeadState) -> dict[str, Wire | None]:
     }
 
 
-def confirm(state: LeadState, sent: Mapping[str, Wire | None]) -> LeadState:
+def confirm(state: FieldStates, sent: Mapping[str, Wire | None]) -> FieldStates:
     """The state after HubSpot accepted `sent` (what `pending` gave, perhaps some merges ago)."""
     confirmed = {name: replace(state.get(name, FieldState()), sent=value) for name, value in sent.items()}
     return {**state, **confirmed}
 
 
-def unread(state: LeadState) -> tuple[str, ...]:
+def unread(state: FieldStates) -> tuple[str, ...]:
     """The fields whose value depends on what HubSpot has, which nobody has looked at yet (`if_empty`)."""
     return tuple(
         name
@@ -206,7 +205,7 @@ def unread(state: LeadState) -> tuple[str, ...]:
     )
 
 
-def learn(state: LeadState, values: Mapping[str, Wire | None]) -> LeadState:
+def learn(state: FieldStates, values: Mapping[str, Wire | None]) -> FieldStates:
     """The state once it is known that HubSpot has `values` (None and "" are blank)."""
     learned = {
         name: replace(state.get(name, FieldState()), base=value, sent=value) for name, value in values.items()
@@ -214,7 +213,7 @@ def learn(state: LeadState, values: Mapping[str, Wire | None]) -> LeadState:
     return {**state, **learned}
 
 
-def before(values: Mapping[str, Wire | None]) -> LeadState:
+def before(values: Mapping[str, Wire | None]) -> FieldStates:
     """The state of a lead that has `values` at HubSpot and to which no event has happened yet."""
     return {name: FieldState(base=value, sent=value) for name, value in values.items()}
 
@@ -229,17 +228,6 @@ def same(one: AtHubSpot, other: AtHubSpot) -> bool:
     if _is_blank(one) or _is_blank(other):
         return _is_blank(one) and _is_blank(other)
     return isinstance(one, bool) == isinstance(other, bool) and one == other
-
-
-def to_json(state: LeadState) -> str:
-    """The state as compact JSON text; equal states give equal texts. `from_json` reads it."""
-    content = {name: _field_to_json(field_state) for name, field_state in state.items()}
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-
-
-def from_json(text: str) -> LeadState:
-    """The state that `to_json` wrote."""
-    return {name: _field_from_json(content) for name, content in json.loads(text).items()}
 
 
 def _takes_part(change: FieldChange) -> bool:
@@ -362,48 +350,3 @@ def _add(one: Decimal, other: Decimal) -> Decimal:
 def _wire_number(number: Decimal) -> int | float:
     whole = number == number.to_integral_value() and abs(number) < _WHOLE_LIMIT
     return int(number) if whole else float(number)
-
-
-_CODES: dict[WriteRule, str] = {
-    "latest": "l",
-    "earliest": "e",
-    "max": "x",
-    "min": "n",
-    "sum": "s",
-    "if_empty": "i",
-}
-_RULES = {code: rule for rule, code in _CODES.items()}
-
-
-def _field_to_json(field_state: FieldState) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        _CODES[rule]: _contender_to_json(contender) for rule, contender in field_state.contenders.items()
-    }
-    if not isinstance(field_state.base, Unknown):
-        content["base"] = field_state.base
-    if not isinstance(field_state.sent, Unknown):
-        content["sent"] = field_state.sent
-    return content
-
-
-def _field_from_json(content: dict[str, Any]) -> FieldState:
-    contenders = {_RULES[key]: _contender_from_json(part) for key, part in content.items() if key in _RULES}
-    return FieldState(contenders, content.get("base", UNKNOWN), content.get("sent", UNKNOWN))
-
-
-def _contender_to_json(contender: Contender) -> list[Any]:
-    content = [
-        contender.value,
-        *contender.clock,
-        contender.event_id,
-        contender.place,
-        contender.mapping_version,
-    ]
-    return content if contender.newest == contender.clock else [*content, *contender.newest]
-
-
-def _contender_from_json(content: list[Any]) -> Contender:
-    value, micros, key, event_id, place, mapping_version, *newest = content
-    clock = (micros, key)
-    newest_clock = (newest[0], newest[1]) if newest else clock
-    return Contender(value, clock, newest_clock, event_id, place, mapping_version)

@@ -174,10 +174,21 @@ def _steps_getter(steps: list[str | int], *, on_body: bool) -> Getter:
 def _expression_getter(text: str, tree: dict[str, Any], *, on_body: bool) -> Getter:
     visit = TreeInterpreter(OPTIONS).visit
 
-    def get(context: EventContext) -> Any:
+    def evaluated(node: Any) -> Any:
         try:
-            return visit(tree, context.envelope if on_body else context.payload)
+            return visit(tree, node)
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-            raise ExpressionError(f"{text} cannot be evaluated: {shorten(str(error), 200)}") from error
+            return ExpressionError(f"{text} cannot be evaluated: {shorten(str(error), 200)}")
+
+    def get(context: EventContext) -> Any:
+        if not on_body:
+            found = evaluated(context.payload)
+        elif text in context.found:
+            found = context.found[text]
+        else:  # once for all events of a request: it may cost as much as the body is long
+            found = context.found[text] = evaluated(context.envelope)
+        if isinstance(found, ExpressionError):
+            raise ExpressionError(str(found))
+        return found
 
     return get

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -72,6 +72,7 @@ class RequestContext:
     headers: Mapping[str, str]
     query: str
     received_at: Micros
+    found: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def event(self, position: int) -> EventContext:
         """What `translate` needs to know of the event at `position`.
@@ -79,7 +80,9 @@ class RequestContext:
         It gets the whole body where the mapping finds no such event: it may have been changed since.
         """
         element = self.elements[position] if position < len(self.elements) else self.payload
-        return EventContext(element, self.payload, self.headers, self.query, self.received_at)
+        return EventContext(
+            element, self.payload, self.headers, self.query, self.received_at, found=self.found
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,11 @@ class SourceMapping:
         translation then sets aside.
         """
         request = self.request_context(payload, headers, query, received_at)
-        return tuple(
-            [self._incoming(position, request.event(position)) for position in range(len(request.elements))]
-        )
+        return tuple(self.incoming_at(request, range(len(request.elements))))
+
+    def incoming_at(self, request: RequestContext, positions: Iterable[int]) -> list[IncomingEvent]:
+        """The events of a request at these positions, for who must not be busy with all of them at once."""
+        return [self._incoming(position, request.event(position)) for position in positions]
 
     def request_context(
         self, payload: Any, headers: Mapping[str, str], query: str, received_at: Micros

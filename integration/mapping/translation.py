@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from integration.core.bounds import unusable_as_key
 from integration.core.errors import describe, shorten
 from integration.core.values import Cause, EventContext, FieldChange, Identifier, Micros, Step, Translation
 from integration.mapping.conversions import BadValueError
@@ -20,6 +21,7 @@ Steps = list[Step] | None
 
 _EXPRESSION_CURE = "correct the expression in the mapping (`leadwire try` shows each step), then replay"
 _LEAD_CURE = "let the sender send one of them, or add another way under `lead:` in the mapping; then replay"
+_IDENTIFIER_CURE = "see whether the mapping reads the right value under `lead:`, and correct it; then replay"
 _EVENT_CURE = "correct `event:` in the mapping, then replay"
 
 
@@ -176,7 +178,7 @@ def _identifiers(lead: Sequence[LeadKey], context: EventContext, steps: Steps) -
     for key in lead:
         value = _read(key.part, context)
         if value.__class__ is not Nothing:
-            found.append(Identifier(key.kind, value))
+            found.append(_identifier(key, value))
         if steps is not None:
             _note(steps, key.part, _outcome(key.part, value, context))
     if found:
@@ -184,6 +186,14 @@ def _identifiers(lead: Sequence[LeadKey], context: EventContext, steps: Steps) -
     tried = ", ".join(f"{key.part.name} ({key.part.value.label})" for key in lead)
     detail = f"{lead[0].part.place}: no identifier of the lead in the event; tried {tried}"
     raise _SetAsideError(Cause("missing_lead", detail, _LEAD_CURE))
+
+
+def _identifier(key: LeadKey, value: str) -> Identifier:
+    if problem := unusable_as_key(value):
+        shown = "the address" if key.kind == "email" else shorten(value)  # this ends in logs
+        detail = f"{key.part.place}: {key.part.name}: {shown} {problem}"
+        raise _SetAsideError(Cause("unusable_identifier", detail, _IDENTIFIER_CURE))
+    return Identifier(key.kind, value)
 
 
 # rules

@@ -17,9 +17,9 @@ from integration.core.errors import LeadwireError, Problem
 from integration.core.logs import log_action
 from integration.core.settings import Settings
 from integration.core.values import MICROS_PER_SECOND, Micros
-from integration.http.client import Http
 from integration.http.oauth import Token
 from integration.hubspot.account import read_properties
+from integration.hubspot.caller import Caller
 from integration.lead.catalogue import PortalProperty, load_catalogue
 from integration.lead.misfits import misfit, shared_property
 from integration.lead.properties import table_of
@@ -63,7 +63,7 @@ def _setters(configuration: Configuration) -> Iterator[FieldSetter]:
 
 def pull(settings: Settings, token: Token) -> dict[str, PortalProperty]:
     """What the account has now. Raises AccountError or TokenUnavailableError."""
-    return read_properties(Http(settings.hubspot_base_url), token, settings.hubspot_api_version)
+    return read_properties(Caller(settings.hubspot_base_url), token, settings.hubspot_api_version)
 
 
 def write_portal(file: Path, portal: Mapping[str, PortalProperty]) -> None:

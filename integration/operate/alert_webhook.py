@@ -1,41 +1,38 @@
-"""Telling people (level 2): one JSON message to the webhook that ALERT_WEBHOOK_URL names.
+"""Telling people: one JSON message to the webhook that ALERT_WEBHOOK_URL names.
 
 The address is a secret: whoever has it can post. It never gets into a reason or a log.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
-import requests
-import urllib3
+from integration.core.backoff import read_retry_after
+from integration.core.clock import Clock, now
+from integration.http.client import Bounds, Client, NoAnswer
+from integration.operate.alerts import NotTaken
 
-from integration.http.network import in_words
-
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 10.0
+SECONDS = 15.0  # for a whole exchange
 
 
 class AlertWebhook:
     """An incoming webhook of a chat or of one's own."""
 
-    def __init__(
-        self, url: str, *, connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
-    ) -> None:
+    def __init__(self, url: str, *, clock: Clock = now, seconds: float = SECONDS) -> None:
         self._url = url
-        self._timeouts = (connect_seconds, read_seconds)
+        self._clock = clock
+        self._bounds = Bounds(seconds, max_bytes=0, whole=False)  # the answer's body says nothing
+        self._client = Client(connections=0)
 
-    def post(self, message: Mapping[str, object]) -> str | None:
-        """Post a message. None if it was taken (2xx), else why not, in words. Never raises for what the
-        network or the receiver does. Redirects are not followed, the answer's body is not read.
-        """
-        try:
-            with requests.Session() as session:
-                session.trust_env = False  # as calls to HubSpot: no variable or .netrc sends it elsewhere
-                with session.post(
-                    self._url, json=message, timeout=self._timeouts, allow_redirects=False, stream=True
-                ) as response:
-                    status = response.status_code
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            return in_words(error, *self._timeouts)
-        return None if 200 <= status < 300 else f"the receiver answered {status}"
+    def post(self, message: Mapping[str, object]) -> NotTaken | None:
+        """Post a message. None if it was taken (2xx). Never raises for what the other side does."""
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(message).encode()
+        answer = self._client.request("POST", self._url, self._bounds, headers=headers, body=body)
+        if isinstance(answer, NoAnswer):
+            return NotTaken(answer.words)
+        if answer.is_success:
+            return None
+        wait = read_retry_after(answer.headers.get("retry-after"), self._clock())
+        return NotTaken(f"the receiver answered {answer.status}", wait)

@@ -1,4 +1,4 @@
-"""Alerts: dead letters, and a pause of all deliveries, are told once, with their cause and what to do.
+"""Alerts: dead letters, a pause of all deliveries, and what waits too long are told once, with the cure.
 
 A cause is told as soon as it has its first dead letter, and then at most once an hour, with the number of
 those that came since. All workers look; a row in the store lets one of them tell. Whoever dies between
@@ -10,18 +10,25 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import takewhile
+
+from sqlalchemy import Connection
 
 from integration.core import metrics
 from integration.core.clock import Clock
+from integration.core.durations import ALERT_LEASE_SECONDS, ALERT_RETRY
 from integration.core.logs import log_action
 from integration.core.values import MICROS_PER_SECOND, Micros
 from integration.store import alert_rows, budget
-from integration.store.alert_rows import DELIVERY, News, Told
+from integration.store.ages import read_ages, seconds_since
+from integration.store.alert_rows import DELIVERY, DUE, TRANSLATION, News, Told
 from integration.store.budget import Pause
 from integration.store.dead_rows import Kind
 from integration.store.engine import Store
+from integration.store.isolation import one_by_one
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +36,27 @@ log = logging.getLogger(__name__)
 COMMITTED_AFTER_SECONDS = 15
 PAUSE_TOLERATED_SECONDS = 60
 REPEAT_SECONDS = 3600
-TELLING_SECONDS = 60  # longer than any post takes
-FIRST_RETRY_SECONDS = 30
-LONGEST_RETRY_SECONDS = 900
 LONGEST_DETAIL = 500
+LATE_EVENT_SECONDS = 300
+LATE_LEAD_SECONDS = 900
 
-Post = Callable[[Mapping[str, object]], str | None]
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """Why a message was not taken, in words; `retry_after` is what the receiver asks for, in seconds."""
+
+    why: str
+    retry_after: float | None = None
+
+
+Post = Callable[[Mapping[str, object]], NotTaken | None]
 _Message = dict[str, object]
 
 
 class Alerts:
     """Looks for what people must know. Any number may run at once, in any process.
 
-    `post` sends one message and returns why it could not, or None; without it, alerts are only logged.
+    `post` sends one message and returns why it was not taken, or None; without it, alerts are only logged.
     """
 
     def __init__(self, store: Store, clock: Clock, post: Post | None) -> None:
@@ -54,15 +69,19 @@ class Alerts:
         with self._store.read() as connection:
             told = alert_rows.told(connection)
             causes = alert_rows.causes(connection)
-            pause = budget.current_pause(connection)
-        now = self._clock()
-        for kind, code in causes:
-            before = told.get(alert_rows.subject_of(kind, code))
-            if not stopping() and (before is None or _may_repeat(before, _told_until(now), now)):
-                self._tell_letters(kind, code)
-        delivery = told.get(DELIVERY, Told(DELIVERY))
-        if not stopping() and delivery.next_at <= now and _delivery_after(delivery, pause, now) != delivery:
-            self._tell_delivery()
+            now = self._clock()
+            lasting = _lasting(connection, now)
+        tells: list[Callable[[], None]] = [
+            partial(self._tell_letters, kind, code)
+            for kind, code in causes
+            if (before := told.get(alert_rows.subject_of(kind, code))) is None
+            or _may_repeat(before, _told_until(now), now)
+        ]
+        for subject, condition in lasting.items():
+            before = told.get(subject, Told(subject))
+            if before.next_at <= now and _after(before, condition, now) != before:
+                tells.append(partial(self._tell_lasting, subject))
+        one_by_one(takewhile(lambda _: not stopping(), tells), lambda tell: tell())
 
     def _tell_letters(self, kind: Kind, code: str) -> None:
         now = self._clock()
@@ -75,18 +94,18 @@ class Alerts:
             alert_rows.save(connection, _claimed(told, now))
         self._tell(_letters_message(news), told, replace(told, told_until=until, next_at=0, failures=0))
 
-    def _tell_delivery(self) -> None:
+    def _tell_lasting(self, subject: str) -> None:
         now = self._clock()
         with self._store.write() as connection:
-            told = alert_rows.lock(connection, DELIVERY)
-            pause = budget.current_pause(connection)
-            after = _delivery_after(told, pause, now)
-            if told.next_at > now:
+            told = alert_rows.lock(connection, subject)
+            condition = _lasting(connection, now).get(subject)
+            if condition is None or told.next_at > now:
                 return
+            after = _after(told, condition, now)
             news = after.told_until != told.told_until
             alert_rows.save(connection, _claimed(told, now) if news else after)
         if news:
-            message = _paused_message(pause, after.since) if after.since else _resumed_message(told.since)
+            message = condition.raised(after.since) if after.since else condition.ended(told.since)
             self._tell(message, told, after)
 
     def _tell(self, message: _Message, before: Told, after: Told) -> None:
@@ -94,7 +113,7 @@ class Alerts:
         failure = self._post(message) if self._post else None
         now = self._clock()
         if failure is not None:
-            after = _failed(before, now)
+            after = _failed(before, failure, now)
         with self._store.write() as connection:
             alert_rows.lock(connection, after.subject)
             alert_rows.save(connection, after)
@@ -110,24 +129,54 @@ def _may_repeat(told: Told, until: Micros, now: Micros) -> bool:
 
 
 def _claimed(told: Told, now: Micros) -> Told:
-    return replace(told, next_at=now + TELLING_SECONDS * MICROS_PER_SECOND)
+    return replace(told, next_at=now + ALERT_LEASE_SECONDS * MICROS_PER_SECOND)
 
 
-def _failed(before: Told, now: Micros) -> Told:
-    seconds = min(FIRST_RETRY_SECONDS * 2 ** min(before.failures, 30), LONGEST_RETRY_SECONDS)
-    return replace(before, next_at=now + seconds * MICROS_PER_SECOND, failures=before.failures + 1)
+def _failed(before: Told, failure: NotTaken, now: Micros) -> Told:
+    wait = ALERT_RETRY.micros(before.failures, retry_after=failure.retry_after)
+    return replace(before, next_at=now + wait, failures=before.failures + 1)
 
 
-def _delivery_after(told: Told, pause: Pause, now: Micros) -> Told:
-    """The subject of deliveries after a look. Where its `told_until` changes there is something to tell."""
-    if not _lasts(pause, now):
-        return Told(DELIVERY)
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """What is told once it has lasted, and told to be over: whether it `holds` now, and both messages, given
+    since when it was seen.
+    """
+
+    holds: bool
+    raised: Callable[[Micros], _Message]
+    ended: Callable[[Micros], _Message]
+
+
+def _lasting(connection: Connection, now: Micros) -> dict[str, _Condition]:
+    """By subject, what may last now. While deliveries are paused, nothing is said of leads that are late."""
+    pause, ages = budget.current_pause(connection), read_ages(connection, now)
+    paused = _lasts(pause, now)
+    event_late = seconds_since(ages.untranslated_since, now) > LATE_EVENT_SECONDS
+    found = {
+        DELIVERY: _Condition(paused, partial(_paused_message, pause), _resumed_message),
+        TRANSLATION: _Condition(
+            event_late, lambda _: _late_message(_LATE_EVENT, ages.untranslated_since), _LATE_EVENT.ended
+        ),
+    }
+    if not paused:
+        lead_late = seconds_since(ages.due_since, now) > LATE_LEAD_SECONDS
+        found[DUE] = _Condition(
+            lead_late, lambda _: _late_message(_LATE_LEAD, ages.due_since), _LATE_LEAD.ended
+        )
+    return found
+
+
+def _after(told: Told, condition: _Condition, now: Micros) -> Told:
+    """What was told of a condition after a look. Where `told_until` changes there is something to tell."""
+    if not condition.holds:
+        return Told(told.subject)
     if not told.since:
-        return Told(DELIVERY, since=now)
+        return Told(told.subject, since=now)
     is_short = now - told.since < PAUSE_TOLERATED_SECONDS * MICROS_PER_SECOND
     if is_short or now - told.told_until < REPEAT_SECONDS * MICROS_PER_SECOND:
         return told
-    return Told(DELIVERY, since=told.since, told_until=now)
+    return Told(told.subject, since=told.since, told_until=now)
 
 
 def _lasts(pause: Pause, now: Micros) -> bool:
@@ -194,6 +243,42 @@ def _delivery_message(alert: str, text: str, since: Micros, detail: str, cure: s
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """The words for what waits longer than it should; `alert` is the word for its end with `_over`."""
+
+    alert: str
+    what: str
+    cure: str
+
+    def ended(self, since: Micros) -> _Message:
+        text = f"Leadwire: {self.what} no longer waits too long, as it did since {_shown(since)}."
+        return _delivery_message(f"{self.alert}_over", text, since, "", "")
+
+
+_LATE_EVENT = _Late(
+    "events_late",
+    "the oldest untranslated event",
+    "see whether workers run, and what their log says with `worker.error` or `store.stuck`; nothing is lost",
+)
+_LATE_LEAD = _Late(
+    "leads_late",
+    "the lead that is due longest",
+    "see by `leadwire status` whether the budget is used up (then it goes on by itself), else whether "
+    "workers run and what their log says; nothing is lost",
+)
+
+
+def _late_message(late: _Late, oldest: Micros | None) -> _Message:
+    since = oldest or 0
+    detail = "no worker got through with it: none runs, each fails on it, or there is more than they can do"
+    text = (
+        f"Leadwire: {late.what} waits since {_shown(since)}: {detail}. "
+        f"What to do: {late.cure}. See: leadwire status"
+    )
+    return _delivery_message(late.alert, text, since, detail, late.cure)
+
+
 def _shown(time: Micros) -> str:
     return datetime.fromtimestamp(time // MICROS_PER_SECOND, UTC).isoformat().replace("+00:00", "Z")
 
@@ -212,16 +297,19 @@ def _harmless(text: str) -> str:
 # Logs
 
 
-def _report(message: _Message, failure: str | None, *, posted: bool, again_in: Micros) -> None:
+_ENDS = {"delivery_resumed", "events_late_over", "leads_late_over"}
+
+
+def _report(message: _Message, failure: NotTaken | None, *, posted: bool, again_in: Micros) -> None:
     facts = {name: value for name, value in message.items() if name != "text"}
     if failure is not None:
         metrics.ALERTS.labels("failed").inc()
         seconds = again_in // MICROS_PER_SECOND
-        text = f"An alert could not be posted: {failure}. It is tried again in {seconds} s"
+        text = f"An alert could not be posted: {failure.why}. It is tried again in {seconds} s"
         log_action(log, "alert.failed", text, logging.ERROR, **facts)
         return
     metrics.ALERTS.labels("posted" if posted else "logged").inc()
-    if message["alert"] == "delivery_resumed":
+    if message["alert"] in _ENDS:
         log_action(log, "alert.ended", str(message["text"]), **facts)
     else:
         log_action(log, "alert.raised", str(message["text"]), logging.ERROR, **facts)

@@ -15,7 +15,7 @@ from integration.hubspot.probe import probe, switched_off
 from integration.operate.account_check import portal_problems
 from integration.pipeline.shared_token import token_of
 from integration.store.engine import Store
-from integration.store.schema import require_current
+from integration.store.schema import is_newer, require_current, said_of, version_of
 
 Grade = Literal["good", "warning", "problem"]
 
@@ -56,7 +56,7 @@ def examine(
         yield from _disk(settings, environ, mounts)
         configuration = load_configuration(settings.mappings_dir, environ)
         yield from _mappings(configuration)
-        yield from _hubspot(settings, store, clock, store_is_good=reachable.grade == "good")
+        yield from _hubspot(settings, store, clock, store_is_good=reachable.grade != "problem")
         yield from _address(settings, configuration)
     finally:
         store.dispose()
@@ -65,9 +65,14 @@ def examine(
 def _store(store: Store) -> Finding:
     try:
         require_current(store)
+        with store.read() as connection:
+            version = version_of(connection)
     except LeadwireError as error:
         cure = "run `leadwire db upgrade` once DATABASE_URL is right"
         return Finding("store", "problem", str(error), cure)
+    if is_newer(version):
+        cure = "nothing for now: it works; deploy the newer program again when it is ready"
+        return Finding("store", "warning", f"{store.shown_as} answers; {said_of(version)}", cure)
     return Finding("store", "good", f"{store.shown_as} answers, and its schema is up to date")
 
 

@@ -8,15 +8,18 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from integration.core.bounds import unusable_as_key
 from integration.core.clock import Clock
+from integration.core.errors import LeadwireError, shorten
 from integration.core.logs import log_action
 from integration.core.values import Micros
+from integration.lead.identity import IdentifierKey, KnownLeads, contradict
+from integration.lead.record import relinked
 from integration.operate.dead_letters import Letters, retry_dead
-from integration.pipeline.bundles import relinked
-from integration.pipeline.identity import LinkedMeanwhileError, make_one, retrying_links
-from integration.store import identifiers, lead_rows
+from integration.pipeline.knowing import LinkedMeanwhileError, join_leads, retrying_links
+from integration.store import identifiers, records
 from integration.store.engine import Store
-from integration.store.identifiers import SINGLE_KINDS, IdentifierKey
+from integration.store.isolation import cause_of, lies_in_data
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -36,10 +39,22 @@ class Linked:
 
 
 def link(store: Store, clock: Clock, key: IdentifierKey, lead_id: str) -> Linked:
-    """From now on this identifier means this lead, which must be known."""
-    how = retrying_links(lambda: _link_once(store, key, lead_id, clock()))
+    """From now on this identifier means this lead, which must be known. Raises LeadwireError if it cannot."""
+    if problem := unusable_as_key(key[1]):
+        raise LeadwireError(f"{key[0]}={shorten(key[1])} cannot be linked: it {problem}.")
+    how = _linked(store, key, lead_id, clock)
     log_action(log, "lead.linked", "A person linked an identifier", lead=lead_id, kind=key[0], how=how)
     return Linked(how, _retry_contradictions(store, clock))
+
+
+def _linked(store: Store, key: IdentifierKey, lead_id: str, clock: Clock) -> How:
+    try:
+        return retrying_links(lambda: _link_once(store, key, lead_id, clock()))
+    except Exception as error:
+        if not lies_in_data(error):
+            raise
+        detail = cause_of(error).detail
+        raise LeadwireError(f"{key[0]}={shorten(key[1])} cannot be linked: {detail}.") from error
 
 
 def unlink(store: Store, clock: Clock, key: IdentifierKey) -> int | None:
@@ -59,10 +74,10 @@ def _link_once(store: Store, key: IdentifierKey, lead_id: str, now: Micros) -> H
     with store.write() as connection:
         other = identifiers.find_by_identifiers(connection, {key}).get(key)
         how = _join(connection, key, lead_id, other, now)
-        row = lead_rows.lock(connection, [lead_id]).get(lead_id)
-        if row is None:
+        record = records.lock(connection, [lead_id]).get(lead_id)
+        if record is None:
             raise LinkedMeanwhileError
-        lead_rows.save(connection, [relinked(row, now)], now)
+        records.save(connection, [relinked(record, now)], now)
         announce(connection)
         return how
 
@@ -71,7 +86,7 @@ def _join(connection: Connection, key: IdentifierKey, lead_id: str, other: str |
     if other == lead_id:
         return "already"
     if other is not None and not _contradict(connection, lead_id, other):
-        make_one(connection, {other: lead_id}, now)
+        join_leads(connection, other, lead_id, now)
         return "merged"
     identifiers.unlink(connection, [key, *_replaced(connection, key, lead_id)])
     if not identifiers.link(connection, {key: lead_id}):
@@ -81,11 +96,7 @@ def _join(connection: Connection, key: IdentifierKey, lead_id: str, other: str |
 
 def _contradict(connection: Connection, one: str, other: str) -> bool:
     """Whether HubSpot knows the two by different guids or contact ids."""
-    single = identifiers.single_of(connection, [one, other])
-    return any(
-        (one, kind) in single and (other, kind) in single and single[one, kind] != single[other, kind]
-        for kind in SINGLE_KINDS
-    )
+    return contradict(one, other, KnownLeads(single=identifiers.single_of(connection, [one, other])))
 
 
 def _replaced(connection: Connection, key: IdentifierKey, lead_id: str) -> list[IdentifierKey]:

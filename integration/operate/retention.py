@@ -1,21 +1,21 @@
 """Retention: what is old and settled is removed in small steps, after its effect is kept elsewhere.
 
-An update that is removed is first folded into its lead's `folded` state, so the lead can still be rebuilt.
+What an update that is removed had come to is first archived with its record, so that it can still be rebuilt.
 Events outlive their requests: a late duplicate is still known as one.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
 
 from integration.core.clock import Clock
 from integration.core.logs import log_action
-from integration.core.values import MICROS_PER_SECOND, Micros, Update
-from integration.lead.merge import from_json, merge, to_json
-from integration.store import history, lead_rows
+from integration.core.values import MICROS_PER_SECOND, Micros
+from integration.lead.record import archived
+from integration.store import history, records
 from integration.store.engine import Store
-from integration.store.lead_rows import LeadRow
+from integration.store.isolation import Culprit, cause_of, isolated
 
 log = logging.getLogger(__name__)
 
@@ -52,17 +52,29 @@ class Retention:
 
     def _prune(self, request_ids: list[str]) -> int:
         """Remove those of these requests that are settled; returns how many those were."""
+        pruned = 0
+        for part in isolated(request_ids, self._prune_once):
+            if isinstance(part, Culprit):
+                _report_kept(part)
+            else:
+                pruned += part.result
+        return pruned
+
+    def _prune_once(self, request_ids: Sequence[str]) -> int:
         with self._store.write() as connection:
             settled = history.lock_prunable(connection, request_ids)
             if settled:
                 removed = history.updates_of_requests(connection, settled)
-                rows = lead_rows.lock(connection, removed)
-                folded = [_fold(row, removed[id]) for id, row in rows.items()]
-                lead_rows.save(connection, folded, self._clock())
+                theirs = records.lock(connection, removed)
+                changed = [archived(record, removed[id]) for id, record in theirs.items()]
+                records.save(connection, changed, self._clock())
                 history.delete_requests(connection, settled)
             return len(settled)
 
 
-def _fold(row: LeadRow, removed: list[Update]) -> LeadRow:
-    """The lead with these updates in its `folded` state, before they are removed."""
-    return replace(row, folded=to_json(merge(from_json(row.folded), removed)))
+def _report_kept(culprit: Culprit[str]) -> None:
+    cause = cause_of(culprit.error)
+    log_action(
+        log, "retention.kept", f"An old request stays, as what it led to cannot be kept: {cause.detail}",
+        logging.ERROR, id=culprit.item, cause=cause.code, cure=cause.cure,
+    )  # fmt: skip

@@ -20,31 +20,32 @@ from sqlalchemy import Connection
 
 from integration.core import metrics
 from integration.core.clock import Clock
+from integration.core.durations import DELIVERY_LEASE_SECONDS
 from integration.core.errors import LeadwireError, SettingError
 from integration.core.logs import log_action
 from integration.core.settings import RateLimit
-from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Micros, Outcome
+from integration.core.values import MICROS_PER_SECOND, Attempt, Bundle, Cause, Link, Micros, Outcome
 from integration.hubspot import Destination
-from integration.pipeline.addressing import Reach, next_request
-from integration.pipeline.identity import take_found
-from integration.pipeline.settling import (
+from integration.lead.next_write import Reach, next_write
+from integration.lead.record import (
+    Record,
+    RecordState,
+    after_attempt,
     at_rest_or_due,
-    ended,
     looked_up_again,
-    next_pause,
-    pauses_all,
-    settled_row,
+    not_addressable,
+    set_aside,
 )
-from integration.store import attempts, budget, identifiers, lead_rows
-from integration.store.attempts import Attempt
+from integration.pipeline.knowing import take_found
+from integration.pipeline.pausing import ended, next_pause
+from integration.store import attempts, budget, identifiers, records
 from integration.store.budget import Slot
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
-from integration.store.lead_rows import LeadRow
+from integration.store.isolation import cause_of, lies_in_data, stored_or_set_aside
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 10
 LONGEST_REQUEST_SECONDS = 120  # three in a row, where one call makes three
 LEADS_PER_CLAIM = 1000
 # https://developers.hubspot.com/docs/api-reference/search/guide (2026-11-23) allows five a second to an
@@ -61,7 +62,7 @@ class _StoppingError(LeadwireError):
 class Job:
     """Leased leads whose bundles go in one request, and the slots of the budget that the request takes."""
 
-    rows: tuple[LeadRow, ...]
+    rows: tuple[Record, ...]
     bundles: tuple[Bundle, ...]
     slots: tuple[Slot, ...]
 
@@ -82,10 +83,18 @@ class _Settled:
     attempts: tuple[Attempt, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What is next for a lead could not be found out: it is a dead letter."""
+
+    cause: Cause
+
+
 class Deliverer:
     """Sends due bundles. Any number may run at once, in any process: leases and the budget are shared.
 
-    Raises SettingError if the rate limit leaves no room for what one call of the destination's can cost.
+    Raises SettingError if the rate limit leaves no room for what one call of the destination's can cost, and
+    StoreUnavailableError.
     """
 
     def __init__(
@@ -109,8 +118,11 @@ class Deliverer:
         self._worker = worker
         self._concurrency = concurrency
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, keeps no secret
+        with store.write() as connection:  # before any thread begins: without a store, this is tried again
+            for account, limit in self._windows.items():
+                budget.ensure_slots(connection, limit.requests, account)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="deliver")
-        self._settle: GroupCommit[_Settled, Mapping[str, LeadRow]] = GroupCommit(
+        self._settle: GroupCommit[_Settled, Mapping[str, Record]] = GroupCommit(
             store, self._settle_in, name="settle"
         )
         self._stopping = threading.Event()
@@ -119,9 +131,6 @@ class Deliverer:
         # again, while the second is still on its way.
         self._in_hand: Counter[str] = Counter()
         self._counting = threading.Lock()
-        with store.write() as connection:
-            for account, limit in self._windows.items():
-                budget.ensure_slots(connection, limit.requests, account)
 
     @property
     def in_hand(self) -> int:
@@ -135,8 +144,8 @@ class Deliverer:
         """
         with self._store.read() as connection:
             now = self._clock()
-            if not lead_rows.anything_due(connection, now):
-                return Claim((), lead_rows.next_due_at(connection))
+            if not records.anything_due(connection, now):
+                return Claim((), records.next_due_at(connection))
             pause = budget.current_pause(connection)
         if pause.until > now:
             return Claim((), pause.until)
@@ -167,10 +176,10 @@ class Deliverer:
         with self._store.write() as connection:
             now = self._clock()
             # Only what is in hand: a lead whose outcome could not be written down must not be kept for ever.
-            lead_rows.renew_leases(
-                connection, self._worker, self._held(), now + LEASE_SECONDS * MICROS_PER_SECOND
+            records.renew_leases(
+                connection, self._worker, self._held(), now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
             )
-            recovered = lead_rows.recover_expired(connection, now)
+            recovered = records.recover_expired(connection, now)
         if recovered:
             log_action(
                 log, "lead.recovered", "Took over leads of a worker that went silent", logging.WARNING,
@@ -183,7 +192,7 @@ class Deliverer:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._settle.close()
         with self._store.write() as connection:
-            lead_rows.release(connection, self._worker, self._clock())
+            records.release(connection, self._worker, self._clock())
 
     # claim
 
@@ -193,39 +202,48 @@ class Deliverer:
         if not slots:
             return Claim((), budget.next_free_at(connection))
         most = min(min(len(slots), limit) * self._destination.max_batch, max(LEADS_PER_CLAIM, limit))
-        until = now + LEASE_SECONDS * MICROS_PER_SECOND
-        rows = lead_rows.claim_due(connection, self._worker, now, until, most)
+        until = now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
+        rows = records.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
-        planned = [(row, next_request(row, links[row.id], self._reach, now)) for row in rows]
-        lead_rows.save(connection, [self._without_request(row, plan, now) for row, plan in planned
+        planned = [(row, self._planned(row, links[row.id], now)) for row in rows]
+        records.save(connection, [self._without_request(row, plan, now) for row, plan in planned
                                 if not isinstance(plan, Bundle)], now)  # fmt: skip
         to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]
         jobs, left_over = self._jobs(connection, to_send, slots, limit)
-        lead_rows.save(connection, left_over, now)
+        records.save(connection, left_over, now)
         free_at = self._free_after_crash(now)
         budget.occupy(connection, {slot: free_at[slot[0]] for job in jobs for slot in job.slots})
         return Claim(tuple(jobs), None)
 
-    def _without_request(self, row: LeadRow, plan: Cause | None, now: Micros) -> LeadRow:
+    def _planned(self, row: Record, links: Sequence[Link], now: Micros) -> Bundle | Cause | _Failed | None:
+        """What goes to HubSpot for this lead; an unexpected error costs this lead only."""
+        try:
+            return next_write(row, links, self._reach, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other leads of the claim go on
+            return _Failed(cause_of(error))
+
+    def _without_request(self, row: Record, plan: Cause | _Failed | None, now: Micros) -> Record:
         """A lead with nothing to send, or one that cannot be addressed yet and waits until it can."""
         if plan is None:
             return at_rest_or_due(row, now)
-        nowhere = Attempt(Bundle(row.id, {}, {}), Outcome("not_found", cause=plan), now, 0)
-        settled = settled_row(row, nowhere, now, self._jitter.random())
-        _report_unsent(settled, plan)
-        return settled
+        if isinstance(plan, _Failed):
+            cause, waiting = plan.cause, set_aside(row, plan.cause, now)
+        else:
+            cause, waiting = plan, not_addressable(row, plan, now, self._jitter.random())
+        _report_unsent(waiting, cause)
+        return waiting
 
     def _jobs(
         self,
         connection: Connection,
-        to_send: Sequence[tuple[LeadRow, Bundle]],
+        to_send: Sequence[tuple[Record, Bundle]],
         slots: Sequence[Slot],
         limit: int,
-    ) -> tuple[list[Job], list[LeadRow]]:
+    ) -> tuple[list[Job], list[Record]]:
         """The calls that the slots suffice for, and the leads that are due again for want of a slot."""
         now = self._clock()
         jobs: list[Job] = []
-        left_over: list[LeadRow] = []
+        left_over: list[Record] = []
         free, searches = iter(slots), iter(budget.free_slots(connection, now, len(slots), budget.SEARCH))
         for kind, group in self._requests(to_send):
             rows, bundles = tuple(row for row, _ in group), tuple(bundle for _, bundle in group)
@@ -237,14 +255,14 @@ class Deliverer:
                 continue
             account = budget.SEARCH if search is None else budget.ACCOUNT
             due_at = max(now, budget.next_free_at(connection, account) or now)
-            left_over += [replace(row, state="due", due_at=due_at) for row in rows]
+            left_over += [replace(row, state=RecordState.DUE, due_at=due_at) for row in rows]
         return jobs, left_over
 
     def _requests(
-        self, to_send: Sequence[tuple[LeadRow, Bundle]]
-    ) -> Iterator[tuple[str, list[tuple[LeadRow, Bundle]]]]:
+        self, to_send: Sequence[tuple[Record, Bundle]]
+    ) -> Iterator[tuple[str, list[tuple[Record, Bundle]]]]:
         """Bundles of one kind together, as many as one request carries."""
-        by_kind: dict[str, list[tuple[LeadRow, Bundle]]] = {}
+        by_kind: dict[str, list[tuple[Record, Bundle]]] = {}
         for row, bundle in to_send:
             by_kind.setdefault(self._destination.request_kind(bundle), []).append((row, bundle))
         size = self._destination.max_batch
@@ -351,23 +369,43 @@ class Deliverer:
             for attempt in made:
                 log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=attempt.bundle.lead_id)
             return
+        except Exception as error:
+            if not lies_in_data(error):
+                raise
+            rows, made = self._settle_isolated(job.slots, made)
         waiting_since = {row.id: row.waiting_since for row in job.rows}
         for attempt in made:
             id = attempt.bundle.lead_id
             _report(attempt, waiting_since[id], rows.get(id), self._clock())
 
-    def _settle_in(self, connection: Connection, done: Sequence[_Settled]) -> list[Mapping[str, LeadRow]]:
+    def _settle_isolated(
+        self, slots: tuple[Slot, ...], made: Sequence[Attempt]
+    ) -> tuple[dict[str, Record], list[Attempt]]:
+        """Settle a request one of whose attempts cannot be stored: that lead alone is a dead letter."""
+        self._settle_now(slots, ())
+        rows: dict[str, Record] = {}
+        stored: list[Attempt] = []
+        for part in stored_or_set_aside(made, lambda some: self._settle_now((), some), _as_dead):
+            rows |= part.result
+            stored += part.items
+        return rows, stored
+
+    def _settle_now(self, slots: tuple[Slot, ...], made: Sequence[Attempt]) -> Mapping[str, Record]:
+        with self._store.write() as connection:
+            return self._settle_in(connection, [_Settled(slots, tuple(made))])[0]
+
+    def _settle_in(self, connection: Connection, done: Sequence[_Settled]) -> list[Mapping[str, Record]]:
         """The leads as they are after these attempts, without those whose lease ran out meanwhile."""
         now = self._clock()
         made = [attempt for item in done for attempt in item.attempts]
-        held = lead_rows.still_leased(connection, self._worker, [attempt.bundle.lead_id for attempt in made])
+        held = records.still_leased(connection, self._worker, [attempt.bundle.lead_id for attempt in made])
         rows = {
-            id: settled_row(held[id], attempt, now, self._jitter.random())
+            id: after_attempt(held[id], attempt, now, self._jitter.random())
             for attempt in made
             if (id := attempt.bundle.lead_id) in held
         }
         rows |= self._not_where_hubspot_said(connection, made, rows, now)
-        lead_rows.save(connection, list(rows.values()), now)
+        records.save(connection, list(rows.values()), now)
         attempts.add_attempts(connection, made)
         budget.occupy(connection, {slot: self._free_at(slot, now) for item in done for slot in item.slots})
         if made:
@@ -378,8 +416,8 @@ class Deliverer:
         ]
 
     def _not_where_hubspot_said(
-        self, connection: Connection, made: Sequence[Attempt], rows: Mapping[str, LeadRow], now: Micros
-    ) -> dict[str, LeadRow]:
+        self, connection: Connection, made: Sequence[Attempt], rows: Mapping[str, Record], now: Micros
+    ) -> dict[str, Record]:
         """Leads that are no longer there by an id that HubSpot gave: forgotten, they are looked up anew."""
         missing = [
             attempt.bundle.lead_id
@@ -396,7 +434,7 @@ class Deliverer:
 
     def _pause_or_resume(self, connection: Connection, done: Sequence[Attempt], now: Micros) -> None:
         before = budget.current_pause(connection)
-        stopping = next((attempt.outcome for attempt in done if pauses_all(attempt.outcome)), None)
+        stopping = next((attempt.outcome for attempt in done if attempt.outcome.pauses_all), None)
         if stopping is not None and before.until <= now:
             budget.pause(connection, next_pause(before.pauses, stopping, now))
         elif stopping is None and ended(before, done):
@@ -407,7 +445,13 @@ class Deliverer:
             budget.pause(connection, budget.Pause(until, 0, "HubSpot says that its limit is used up"))
 
 
-def _report(attempt: Attempt, waiting_since: Micros | None, row: LeadRow | None, now: Micros) -> None:
+def _as_dead(attempt: Attempt, cause: Cause) -> Attempt:
+    """The attempt as one that makes its lead a dead letter, and tells nothing else."""
+    nothing = Bundle(attempt.bundle.lead_id, {}, {}, attempt.bundle.event_ids)
+    return replace(attempt, bundle=nothing, outcome=Outcome("set_aside", attempt.outcome.status, cause))
+
+
+def _report(attempt: Attempt, waiting_since: Micros | None, row: Record | None, now: Micros) -> None:
     outcome, bundle = attempt.outcome, attempt.bundle
     facts: dict[str, object] = {
         "lead": bundle.lead_id,
@@ -423,10 +467,10 @@ def _report(attempt: Attempt, waiting_since: Micros | None, row: LeadRow | None,
         return
     cause = (row.cause if row is not None else None) or outcome.cause or Cause("unknown", "", "")
     facts |= {"cause": cause.code, "cure": cause.cure}
-    if row is not None and row.state == "dead":
+    if row is not None and row.state is RecordState.DEAD:
         metrics.DEAD.labels(cause.code).inc()
         log_action(log, "lead.dead", cause.detail, logging.ERROR, **facts)
-    elif pauses_all(outcome):
+    elif outcome.pauses_all:
         log_action(log, "delivery.paused", cause.detail, logging.ERROR, **facts)
     else:
         log_action(log, "lead.retry", cause.detail, logging.WARNING, **facts)
@@ -439,9 +483,9 @@ def _report_done(bundle: Bundle, facts: Mapping[str, object]) -> None:
         log_action(log, "lead.delivered", "Delivered", **facts)
 
 
-def _report_unsent(row: LeadRow, cause: Cause) -> None:
+def _report_unsent(row: Record, cause: Cause) -> None:
     facts = {"lead": row.id, "cause": cause.code, "cure": cause.cure}
-    if row.state == "dead":
+    if row.state is RecordState.DEAD:
         metrics.DEAD.labels(cause.code).inc()
         log_action(log, "lead.dead", cause.detail, logging.ERROR, **facts)
     else:

@@ -14,41 +14,33 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
 from urllib.parse import urlsplit
 
 from integration.body import MalformedBody, decode
 from integration.config.sources import Source, Sources
 from integration.core import metrics
+from integration.core.backoff import read_retry_after
 from integration.core.clock import Clock
+from integration.core.durations import FETCH_LEASE_SECONDS, FETCH_RETRY, SOURCE_PAUSE
 from integration.core.logs import log_action
-from integration.core.values import MICROS_PER_SECOND, Cause, FetchRequest, Micros
-from integration.http.bounded import (
-    Answer,
-    Bounds,
-    RefusedAddressError,
-    TooLargeError,
-    UnreachableError,
-    get,
-)
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Cause, FetchRequest, Micros
+from integration.http.client import Answer, Bounds, Client, NoAnswer, Why
 from integration.http.oauth import Token, TokenUnavailableError
 from integration.mapping import Fetch
 from integration.pipeline.reading import EventReader
-from integration.pipeline.settling import retry_delay
 from integration.pipeline.shared_token import SourceTokens, TokenOf
-from integration.store import fetches
+from integration.store import fetches, pause_rows
 from integration.store.engine import Store
 from integration.store.fetches import FetchJob
 from integration.store.inbox import Fetched
+from integration.store.isolation import cause_of, lies_in_data, one_by_one
+from integration.store.pause_rows import SourcePause
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
 
 AT_ONCE_PER_SOURCE = 4
 THREADS = 32
-LEASE_SECONDS = 90  # three times what one request may take
-GIVE_UP_SECONDS = 3 * 24 * 3600
-LONGEST_PAUSE_SECONDS = 300
 _LATER = (401, 403, 408, 425, 429)
 _ANSWER_HEADERS = ("content-type", "content-encoding")
 
@@ -77,63 +69,71 @@ class NotNeeded:
 FetchOutcome = Got | Again | Cause
 
 
-def fetch_now(
-    source: Source, job: FetchJob, token_of: TokenOf, max_body_bytes: int, *, allow_private: bool
-) -> FetchOutcome | NotNeeded:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What fetching needs of the outside: the access tokens of sources, the way out, and the time."""
+
+    token_of: TokenOf
+    client: Client
+    clock: Clock
+
+
+def fetch_now(source: Source, job: FetchJob, access: Access, max_body_bytes: int) -> FetchOutcome | NotNeeded:
     """Get what the mapping says for one event. Never raises for what the API does."""
     request = _request(source, job, max_body_bytes)
     spec = source.mapping.fetch
     if request is None or spec is None:
         return NotNeeded()
-    return fetch_request(source, spec, request, token_of, allow_private=allow_private)
+    return fetch_request(source, spec, request, access)
 
 
-def fetch_request(
-    source: Source, spec: Fetch, request: FetchRequest, token_of: TokenOf, *, allow_private: bool
-) -> FetchOutcome:
+def fetch_request(source: Source, spec: Fetch, request: FetchRequest, access: Access) -> FetchOutcome:
     """Make one request to the source's API, by its mapping's `fetch:`."""
     if unset := _setting_problem(source, spec):
         return Again(f"{spec.place}: fetch: {unset}")
     base = spec.base or source.fetch_settings[spec.base_setting].value.rstrip("/")
-    call = partial(
-        get, f"{base}{request.address}", bounds=Bounds(spec.seconds, spec.max_bytes, allow_private)
-    )
+    url, bounds = f"{base}{request.address}", Bounds(spec.seconds, spec.max_bytes)
     wanted = {"Accept": "application/json", **request.headers}
+
+    def call(credentials: Mapping[str, str]) -> Answer | NoAnswer:
+        return access.client.request("GET", url, bounds, headers={**wanted, **credentials})
+
     try:
         if spec.oauth is None:
-            answer = call({**wanted, **_credentials(source, spec)})
+            answer = call(_credentials(source, spec))
         else:
-            answer = _asked_with_token(call, wanted, token_of(source, spec.oauth), spec.oauth.prefix)
-    except (TokenUnavailableError, UnreachableError, RefusedAddressError, TooLargeError, ValueError) as error:
-        return _not_got(error, spec, _host(base))
-    return _judged(answer, spec, _host(base), request.address)
+            answer = _asked_with_token(call, access.token_of(source, spec.oauth), spec.oauth.prefix)
+    except TokenUnavailableError as error:
+        return Again(f"{spec.place}: fetch: {error.cause.detail}; {error.cause.cure}")
+    if isinstance(answer, NoAnswer):
+        return _not_got(answer, spec, _host(base))
+    return _judged(answer, spec, _host(base), request.address, access.clock())
 
 
-def _asked_with_token(
-    call: Callable[[Mapping[str, str]], Answer], headers: Mapping[str, str], token: Token, prefix: str
-) -> Answer:
+_Call = Callable[[Mapping[str, str]], Answer | NoAnswer]
+
+
+def _asked_with_token(call: _Call, token: Token, prefix: str) -> Answer | NoAnswer:
     """The API's answer; where it does not take the access token any more, that to a new one."""
     used = token.value()
-    answer = call({**headers, "Authorization": f"{prefix} {used}"})
-    if answer.status != 401 or not token.expired(used):
+    answer = call({"Authorization": f"{prefix} {used}"})
+    if isinstance(answer, NoAnswer) or answer.status != 401 or not token.expired(used):
         return answer
-    return call({**headers, "Authorization": f"{prefix} {token.value()}"})
+    return call({"Authorization": f"{prefix} {token.value()}"})
 
 
-def _not_got(error: Exception, spec: Fetch, host: str) -> Again | Cause:
+def _not_got(failure: NoAnswer, spec: Fetch, host: str) -> Again | Cause:
     """What it means that no answer came."""
     place = f"{spec.place}: fetch"
-    if isinstance(error, TokenUnavailableError):
-        return Again(f"{place}: {error.cause.detail}; {error.cause.cure}")
-    if isinstance(error, UnreachableError):
-        return Again(f"{place}: {host}: {error}")
-    if isinstance(error, TooLargeError):
-        return _too_large(spec, str(error))
-    if isinstance(error, RefusedAddressError):
+    if failure.why is Why.UNREACHABLE:
+        return Again(f"{place}: {host}: {failure.words}")
+    if failure.why is Why.TOO_LARGE:
+        return _too_large(spec, failure.words)
+    if failure.why is Why.ADDRESS_REFUSED:
         cure = "correct `fetch.base`; for a stand-in in a test, set FETCH_ALLOW_PRIVATE; then retry the event"
-        return Cause("fetch_refused", f"{place}: {error}", cure)
+        return Cause("fetch_refused", f"{place}: {failure.words}", cure)
     cure = "correct `fetch.base`, or the setting that it names; then retry the event"
-    return Cause("fetch_refused", f"{place}: the base is no address", cure)
+    return Cause("fetch_refused", f"{place}: the base is not an address", cure)
 
 
 def _request(source: Source, job: FetchJob, max_body_bytes: int) -> FetchRequest | None:
@@ -166,12 +166,13 @@ def _host(base: str) -> str:
     return urlsplit(base).hostname or "the API"
 
 
-def _judged(answer: Answer, spec: Fetch, host: str, address: str) -> FetchOutcome:
+def _judged(answer: Answer, spec: Fetch, host: str, address: str, at: Micros) -> FetchOutcome:
     said = f"{spec.place}: fetch: {host} answered {answer.status}"
     if answer.status in _LATER or answer.status >= 500:
         setting = spec.oauth.grant_setting if spec.oauth else spec.auth_setting
         refused = f": it refuses the credentials in {setting}" if setting else ""
-        return Again(said + (refused if answer.status in (401, 403) else ""), _retry_after(answer))
+        wait = read_retry_after(answer.headers.get("retry-after"), at)
+        return Again(said + (refused if answer.status in (401, 403) else ""), wait)
     if not 200 <= answer.status < 300:
         why = " (redirects are not followed)" if 300 <= answer.status < 400 else ""
         cure = "see whether the object is there and `fetch.path` is right; then retry the event"
@@ -189,11 +190,6 @@ def _judged(answer: Answer, spec: Fetch, host: str, address: str) -> FetchOutcom
 def _too_large(spec: Fetch, detail: str) -> Cause:
     cure = "allow more by `fetch.max_bytes`, then retry the event"
     return Cause("fetch_refused", f"{spec.place}: fetch: {detail}", cure)
-
-
-def _retry_after(answer: Answer) -> float | None:
-    text = answer.headers.get("retry-after", "")
-    return float(min(int(text), 24 * 3600)) if text.isascii() and text.isdigit() and len(text) < 9 else None
 
 
 class Fetcher:
@@ -214,12 +210,14 @@ class Fetcher:
         self._clock = clock
         self._worker = worker
         self._max_body_bytes = max_body_bytes
-        self._allow_private = allow_private
-        self._tokens = SourceTokens(store, clock, allow_private=allow_private)
+        self._access = Access(
+            SourceTokens(store, clock, allow_private=allow_private).of,
+            Client(public_only=not allow_private, connections=AT_ONCE_PER_SOURCE),
+            clock,
+        )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
         self._lock = threading.Lock()
         self._in_hand: Counter[str] = Counter()
-        self._pauses: dict[str, tuple[Micros, int]] = {}
 
     def close(self) -> None:
         """Wait for what is on its way."""
@@ -236,68 +234,95 @@ class Fetcher:
     def start(self, done: Callable[[], None]) -> list[Future[None]]:
         """Begin to fetch what is due and there is room for; `done` is called after each."""
         started = []
-        for source in self._ready_sources():
-            for job in self._claim(source):
+        for source, pause in self._ready_sources():
+            for job in self._claim(source, pause):
                 with self._lock:
                     self._in_hand[source] += 1
-                future = self._threads.submit(self._run, job)
+                future = self._threads.submit(self._run, job, pause)
                 future.add_done_callback(lambda _, source=source: self._finished(source, done))  # type: ignore[misc]
                 started.append(future)
         return started
 
-    def _ready_sources(self) -> list[str]:
+    def _ready_sources(self) -> list[tuple[str, SourcePause | None]]:
+        """The sources that something is due for, with the pause that the next request of each would probe."""
         now = self._clock()
         with self._store.read() as connection:
+            pauses = pause_rows.source_pauses(connection, MAIN_ACCOUNT)
             return [
-                source
+                (source, pauses.get(source))
                 for source in fetches.waiting_sources(connection)
-                if self._room(source, now) and fetches.any_due(connection, source, now)
+                if (source not in pauses or pauses[source].is_over(now))
+                and self._room(source)
+                and fetches.any_due(connection, source, now)
             ]
 
-    def _room(self, source: str, now: Micros) -> int:
-        """How many more may be fetched from this source at once; after a failure, one at a time shows."""
+    def _room(self, source: str) -> int:
+        """How many more this process may fetch from this source at once."""
         with self._lock:
-            until, failures = self._pauses.get(source, (0, 0))
-            most = AT_ONCE_PER_SOURCE if failures == 0 else 1
-            return 0 if now < until else max(most - self._in_hand[source], 0)
+            return max(AT_ONCE_PER_SOURCE - self._in_hand[source], 0)
 
-    def _claim(self, source: str) -> list[FetchJob]:
+    def _claim(self, source: str, pause: SourcePause | None) -> list[FetchJob]:
+        """Lease what is due; while a pause is probed, one by one worker of all."""
         now = self._clock()
-        until = now + LEASE_SECONDS * MICROS_PER_SECOND
+        until = now + FETCH_LEASE_SECONDS * MICROS_PER_SECOND
         with self._store.write() as connection:
-            return fetches.claim(
-                connection, self._worker, source, now=now, until=until, limit=self._room(source, now)
-            )
+            if pause and not pause_rows.take_probe(connection, MAIN_ACCOUNT, source, now, until):
+                return []
+            most = 1 if pause else self._room(source)
+            jobs = fetches.claim(connection, self._worker, source, now=now, until=until, limit=most)
+            if pause and not jobs:
+                pause_rows.give_probe_back(connection, MAIN_ACCOUNT, source)
+            return jobs
 
     def _finished(self, source: str, done: Callable[[], None]) -> None:
         with self._lock:
             self._in_hand[source] -= 1
         done()
 
-    def _run(self, job: FetchJob) -> None:
+    def _run(self, job: FetchJob, pause: SourcePause | None) -> None:
+        started_at = self._clock()
         try:
             source = self._sources.current.sources.get(job.event.source)
             outcome: FetchOutcome | NotNeeded = NotNeeded()
             if isinstance(source, Source):
-                outcome = fetch_now(
-                    source, job, self._tokens.of, self._max_body_bytes, allow_private=self._allow_private
-                )
-            self._note(job.event.source, outcome)
+                outcome = fetch_now(source, job, self._access, self._max_body_bytes)
+            self._note(job.event.source, outcome, pause, started_at)
             self._settle(job, outcome)
-        except Exception:
+        except Exception as error:
+            if lies_in_data(error):
+                cause = cause_of(error)
+                one_by_one([job], lambda job: self._give_up(job, cause, self._clock()))
+                return
             # Its lease runs out, and it is tried again.
             log.exception("A fetch failed", extra={"leadwire_fields": {"action": "worker.error"}})
 
-    def _note(self, source: str, outcome: FetchOutcome | NotNeeded) -> None:
-        """A source whose API does not work is left alone for a while, longer each time."""
-        with self._lock:
-            if isinstance(outcome, Again):
-                failures = self._pauses.get(source, (0, 0))[1]
-                delay = retry_delay(failures, outcome.retry_after, random.random())  # noqa: S311 - no secret
-                delay = min(delay, LONGEST_PAUSE_SECONDS * MICROS_PER_SECOND)
-                self._pauses[source] = self._clock() + delay, failures + 1
-            else:
-                self._pauses.pop(source, None)
+    def _note(
+        self, source: str, outcome: FetchOutcome | NotNeeded, pause: SourcePause | None, started_at: Micros
+    ) -> None:
+        """An API that does not work is left alone by all workers for a while, longer each time."""
+        if isinstance(outcome, Again):
+            self._pause(source, outcome, pause.pauses if pause else 0)
+        elif pause and isinstance(outcome, NotNeeded):
+            with self._store.write() as connection:
+                pause_rows.give_probe_back(connection, MAIN_ACCOUNT, source)
+        elif pause:
+            with self._store.write() as connection:
+                ended = pause_rows.resume_source(connection, MAIN_ACCOUNT, source, started_at)
+            if ended:
+                log_action(log, "fetch.resumed", "The source's API works again", source=source)
+
+    def _pause(self, source: str, outcome: Again, before: int) -> None:
+        delay = SOURCE_PAUSE.micros(before, retry_after=outcome.retry_after, chance=_chance())
+        with self._store.write() as connection:
+            until = self._clock() + delay
+            begun = pause_rows.pause_source(
+                connection, MAIN_ACCOUNT, source, until, before=before, reason=outcome.detail
+            )
+        if begun:
+            log_action(
+                log, "fetch.paused", f"Nothing is fetched for a while: {outcome.detail}", logging.WARNING,
+                source=source, seconds=delay / MICROS_PER_SECOND,
+            )  # fmt: skip
 
     def _settle(self, job: FetchJob, outcome: FetchOutcome | NotNeeded) -> None:
         now = self._clock()
@@ -320,10 +345,10 @@ class Fetcher:
 
     def _try_later(self, job: FetchJob, outcome: Again, now: Micros) -> None:
         failing_since = now if job.failing_since is None else job.failing_since
-        if now - failing_since > GIVE_UP_SECONDS * MICROS_PER_SECOND:
+        if FETCH_RETRY.gives_up(failing_since, now):
             self._give_up(job, _gave_up(outcome), now)
             return
-        delay = retry_delay(job.attempts, outcome.retry_after, random.random())  # noqa: S311 - no secret
+        delay = FETCH_RETRY.micros(job.attempts, retry_after=outcome.retry_after, chance=_chance())
         with self._store.write() as connection:
             fetches.retry(connection, self._worker, job, now + delay, outcome.detail, now=now)
         log_action(
@@ -350,9 +375,13 @@ class Fetcher:
 def _gave_up(last: Again) -> Cause:
     return Cause(
         "fetch_gave_up",
-        f"Nothing could be fetched for this event in {GIVE_UP_SECONDS // 86400} days. Last: {last.detail}",
+        f"Nothing could be fetched for this event in {FETCH_RETRY.give_up_days} days. Last: {last.detail}",
         "When the source's API works again, run `leadwire dead retry --cause fetch_gave_up`.",
     )
+
+
+def _chance() -> float:
+    return random.random()  # noqa: S311 - spreads retries, keeps no secret
 
 
 def _facts(job: FetchJob) -> dict[str, object]:

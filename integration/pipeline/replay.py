@@ -2,7 +2,7 @@
 
 Phase one replaces what each event asked for and marks its leads; phase two rebuilds the marked leads. Both
 go on from what is stored, so a replay may be interrupted anywhere and run beside live traffic: what it left
-marked, the workers rebuild. `Replay.plan` finds the same differences and stores none of them.
+marked, the workers rebuild. `Replay.plan` takes the same steps and keeps what they find in memory.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial, reduce
-from itertools import chain, product
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -20,39 +20,30 @@ from sqlalchemy import Connection
 
 from integration.body import MalformedBody, decode
 from integration.config.sources import Source, Sources
-from integration.core.clock import Clock
+from integration.core.clock import Clock, new_id
 from integration.core.errors import LeadwireError
 from integration.core.logs import log_action
-from integration.core.values import Micros, RawRequest, Update
-from integration.lead.merge import FieldState, LeadState, from_json, pending, same
+from integration.core.values import Micros, RawRequest, TranslatedEvent
+from integration.lead.advance import Advanced, Circumstances, EndBefore, Known, advance
+from integration.lead.planned import Planned, PlannedField
+from integration.lead.record import BundleTiming, Priority
 from integration.pipeline.handshakes import reply_to
-from integration.pipeline.identity import (
-    Identified,
-    KnownLeads,
+from integration.pipeline.knowing import (
     LinkedMeanwhileError,
-    assign_leads,
-    joined,
-    known_leads,
+    keys_of_events,
+    known_to,
     retrying_links,
+    seen_of,
+    write_advanced,
 )
 from integration.pipeline.reading import EventReader
-from integration.pipeline.rebuild import refold_once, refolded
-from integration.pipeline.translate import (
-    Translated,
-    awaited,
-    contradicted,
-    has_update,
-    identified,
-    resolve_leads,
-    settled_event,
-    translate_events,
-)
+from integration.pipeline.rebuild import rebuild_once
+from integration.pipeline.translate import set_aside, translate_events, write_ends
 from integration.pipeline.verification import Verifier
-from integration.store import fetches, history, identifiers, inbox, lead_rows, updates
+from integration.store import history, identifiers, inbox, records, updates
 from integration.store.engine import Store
-from integration.store.history import Selection, SettledEvent
-from integration.store.identifiers import SINGLE_KINDS, IdentifierKey
-from integration.store.lead_rows import LeadRow
+from integration.store.history import Selection, StoredEvent
+from integration.store.isolation import stored_or_set_aside
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
@@ -74,24 +65,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedField:
-    """A field that HubSpot would get, or (`would_send` False) would no longer get. `before` is its state now,
-    `after` the one it would have.
-    """
-
-    name: str
-    before: FieldState
-    after: FieldState
-    would_send: bool
-
-    @property
-    def cause(self) -> FieldState:
-        """The state whose event and mapping line tell where the value that is sent, or was, comes from."""
-        return self.after if self.would_send else self.before
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedLead:
+class ChangedLead:
     """A lead whose next request a replay would change. `id` is None for a lead that does not exist yet."""
 
     id: str | None
@@ -104,34 +78,14 @@ class Plan:
     """What a replay would do."""
 
     counts: Counts
-    leads: tuple[PlannedLead, ...]
+    leads: tuple[ChangedLead, ...]
 
 
 Progress = Callable[[Counts], None]
 Where = Callable[[object], bool]
-_Asked = tuple[str, Update]
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """An event that now asks for something else: of which lead what, `before` and `after`; None: nothing."""
-
-    new: Translated
-    before: _Asked | None
-    after: _Asked | None
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A plan under way: per lead what its events would ask for (None: nothing any more), and what would be
-    known of leads besides what is stored.
-    """
-
-    asked: dict[str, dict[str, Update | None]] = field(default_factory=dict)
-    known: KnownLeads = field(default_factory=KnownLeads)
-
-
-def _payload(source: Source, item: SettledEvent, reader: EventReader) -> object:
+def _payload(source: Source, item: StoredEvent, reader: EventReader) -> object:
     """The event's own part of its request's body; None where that cannot be read."""
     context = reader.context(source, item.event)
     return None if isinstance(context, MalformedBody) else context.payload
@@ -194,16 +148,16 @@ class Replay:
     def count(self, selection: Selection) -> int:
         """How many events `run` will look at."""
         with self._store.read() as connection:
-            return history.count_settled(connection, selection)
+            return history.count_ended(connection, selection)
 
     def run(self, selection: Selection, where: Where | None, progress: Progress) -> Counts:
         """Translate the selected events again, then rebuild the leads that this changes."""
         counts = Counts()
         for looked_at, chosen in self._batches(selection, where):
-            changed, marked = retrying_links(lambda chosen=chosen: self._replace(chosen))  # type: ignore[misc]
+            changed, marked = self._replace(chosen)
             counts = _add(counts, looked_at, chosen, changed, marked)
             progress(counts)
-        while not self.stopped and refold_once(self._store, self._clock):
+        while not self.stopped and rebuild_once(self._store, self._clock):
             progress(counts)
         log_action(
             log, "replay.done", "Replayed", events=counts.events, changed=counts.changed, leads=counts.leads
@@ -212,26 +166,25 @@ class Replay:
 
     def plan(self, selection: Selection, where: Where | None, progress: Progress) -> Plan:
         """What `run` would do, as of now. Stores and sends nothing; holds what differs in memory."""
-        counts, draft = Counts(), _Draft()
+        counts, planned = Counts(), Planned()
         for looked_at, chosen in self._batches(selection, where):
-            changed = self._plan(chosen, draft)
-            counts = _add(counts, looked_at, chosen, changed, 0)
+            counts = _add(counts, looked_at, chosen, self._plan(chosen, planned), 0)
             progress(counts)
-        planned = tuple(self._planned_leads(draft))
-        return Plan(replace(counts, leads=len(planned)), planned)
+        leads = tuple(self._changed_leads(planned))
+        return Plan(replace(counts, leads=len(leads)), leads)
 
-    def _batches(self, selection: Selection, where: Where | None) -> Iterator[tuple[int, list[SettledEvent]]]:
+    def _batches(self, selection: Selection, where: Where | None) -> Iterator[tuple[int, list[StoredEvent]]]:
         """The selected events in batches: how many each had, and those of them that are to be replayed."""
         after_id = ""
         while not self.stopped and (batch := self._next(selection, after_id)):
             after_id = batch[-1].event.id
             yield len(batch), self._chosen(batch, where)
 
-    def _next(self, selection: Selection, after_id: str) -> list[SettledEvent]:
+    def _next(self, selection: Selection, after_id: str) -> list[StoredEvent]:
         with self._store.read() as connection:
-            return history.settled_after(connection, selection, after_id, BATCH)
+            return history.ended_after(connection, selection, after_id, BATCH)
 
-    def _chosen(self, batch: Iterable[SettledEvent], where: Where | None) -> list[SettledEvent]:
+    def _chosen(self, batch: Iterable[StoredEvent], where: Where | None) -> list[StoredEvent]:
         reader = EventReader(self._max_body_bytes)
         chosen = []
         for item in batch:
@@ -246,59 +199,72 @@ class Replay:
         except MalformedBody as error:
             return error
 
-    def _translated(self, items: Sequence[SettledEvent]) -> list[tuple[SettledEvent, Translated]]:
+    def _translated(self, items: Sequence[StoredEvent]) -> list[TranslatedEvent]:
         events = [replace(item.event, fetched=None) if self._fetch_anew else item.event for item in items]
-        translated = translate_events(self._configuration, events, self._max_body_bytes)
-        return list(zip(items, translated, strict=True))
+        return translate_events(self._configuration, events, self._max_body_bytes)
 
-    def _replace(self, items: Sequence[SettledEvent]) -> tuple[int, int]:
+    def _replace(self, items: Sequence[StoredEvent]) -> tuple[int, int]:
         """How many of these events now ask for something else, and how many leads are marked for that."""
-        if not items:
-            return 0, 0
-        pairs = self._translated(items)
-        with self._store.write() as connection:
-            return _replace_in(connection, pairs, self._clock())
+        ended = {item.event.id: item for item in items}
+        replace_them = partial(self._replace_linked, ended)
+        done = [part.result for part in stored_or_set_aside(self._translated(items), replace_them, set_aside)]
+        return sum(changed for changed, _ in done), sum(marked for _, marked in done)
 
-    def _plan(self, items: Sequence[SettledEvent], draft: _Draft) -> int:
+    def _replace_linked(
+        self, ended: Mapping[str, StoredEvent], translated: Sequence[TranslatedEvent]
+    ) -> tuple[int, int]:
+        return retrying_links(lambda: self._replace_once(ended, translated))
+
+    def _replace_once(
+        self, ended: Mapping[str, StoredEvent], translated: Sequence[TranslatedEvent]
+    ) -> tuple[int, int]:
+        with self._store.write() as connection:
+            now = self._clock()
+            still = history.lock_ended(connection, [event.id for event in translated])
+            events = [event for event in translated if event.id in still]
+            known = known_to(connection, keys_of_events(events))
+            known = _with_ends(connection, known, [ended[event.id] for event in events])
+            found = self._advanced(known, events, now)
+            if found.postponed:
+                raise LinkedMeanwhileError
+            write_advanced(connection, found, now)
+            write_ends(connection, events, found, now)
+            return len(found.ends), records.mark_for_rebuild(connection, found.to_rebuild)
+
+    def _plan(self, items: Sequence[StoredEvent], planned: Planned) -> int:
+        """How many of these events would ask for something else; what they would ask for is kept."""
         if not items:
             return 0
-        pairs = self._translated(items)
-        news = [identified(new) for _, new in pairs if has_update(new)]
+        events = self._translated(items)
+        keys = keys_of_events(events)
         with self._store.read() as connection:
-            known = _with_draft(known_leads(connection, news), news, draft)
-            assigned = assign_leads(news, known, self._clock())
-            pairs = [(item, contradicted(new, assigned)) for item, new in pairs]
-            before = updates.of_events(connection, [item.event.id for item, _ in pairs])
-        changes = _changes(
-            pairs,
-            {id: (known.survivor(asked[0]), asked[1]) for id, asked in before.items()},
-            assigned.lead_ids,
-        )
-        _draft_links(draft, known, assigned.fresh)
-        for change in changes:
-            _draft_change(draft, change)
-        return len(changes)
+            known = planned.over(_with_ends(connection, seen_of(connection, keys), items), keys)
+        found = self._advanced(known, events, self._clock())
+        planned.add(known, found)
+        return len(found.ends)
 
-    def _planned_leads(self, draft: _Draft) -> Iterator[PlannedLead]:
-        drafts = list(_drafted_leads(draft))
-        for start in range(0, len(drafts), LEADS_AT_ONCE):
-            chunk = drafts[start : start + LEADS_AT_ONCE]
+    def _advanced(self, known: Known, events: Sequence[TranslatedEvent], now: Micros) -> Advanced:
+        return advance(
+            known, events, Circumstances(now, BundleTiming(0, 0), Priority.REPLAYED, lambda: new_id(now))
+        )
+
+    def _changed_leads(self, planned: Planned) -> Iterator[ChangedLead]:
+        leads = list(planned.leads())
+        for start in range(0, len(leads), LEADS_AT_ONCE):
+            chunk = leads[start : start + LEADS_AT_ONCE]
             ids = [id for lead in chunk for id in lead.members]
             with self._store.read() as connection:
-                rows = lead_rows.find(connection, ids)
-                stored = updates.of_leads(connection, ids)
+                stored = records.find(connection, ids)
+                asked = updates.of_leads(connection, ids)
                 known = identifiers.identifiers_of(connection, ids)
             for lead in chunk:
-                there = [rows[id] for id in lead.members if id in rows]
-                row = reduce(
-                    partial(joined, now=self._clock()), there or [LeadRow(lead.members[0], "clean", "{}")]
-                )
-                fields = _planned_fields(
-                    row, chain.from_iterable(stored[id] for id in lead.members), lead.asked
-                )
+                there = [stored[id] for id in lead.members if id in stored]
+                record = lead.record(there, self._clock())
+                fields = lead.fields(record, chain.from_iterable(asked[id] for id in lead.members))
                 if fields:
-                    known_by = dict(chain(lead.fresh.items(), *(known[id].items() for id in lead.members)))
-                    yield PlannedLead(row.id if there else None, known_by, fields)
+                    stored_ids = (known[id].items() for id in lead.members)
+                    known_by = dict(chain(lead.identifiers.items(), *stored_ids))
+                    yield ChangedLead(there[0].id if there else None, known_by, fields)
 
     def accept_rejected(self, selection: Selection, progress: Progress, *, dry_run: bool = False) -> Counts:
         """Verify rejected requests again, as of their arrival, with the secrets that are set now.
@@ -347,7 +313,7 @@ class Replay:
         return True
 
 
-def _add(counts: Counts, looked_at: int, chosen: Sequence[SettledEvent], changed: int, marked: int) -> Counts:
+def _add(counts: Counts, looked_at: int, chosen: Sequence[StoredEvent], changed: int, marked: int) -> Counts:
     return Counts(
         counts.events + looked_at,
         counts.matched + len(chosen),
@@ -356,133 +322,11 @@ def _add(counts: Counts, looked_at: int, chosen: Sequence[SettledEvent], changed
     )
 
 
-def _replace_in(
-    connection: Connection, pairs: Sequence[tuple[SettledEvent, Translated]], now: Micros
-) -> tuple[int, int]:
-    settled_now = history.lock_settled(connection, [item.event.id for item, _ in pairs])
-    pairs = [pair for pair in pairs if pair[0].event.id in settled_now]
-    resolved = resolve_leads(connection, [new for _, new in pairs], now)
-    if resolved.postponed:
-        raise LinkedMeanwhileError
-    pairs = [(item, new) for (item, _), new in zip(pairs, resolved.items, strict=True)]
-    before = updates.of_events(connection, [item.event.id for item, _ in pairs])
-    changes = _changes(pairs, before, resolved.lead_ids)
-    updates.remove(connection, [change.new.event.id for change in changes if change.after is None])
-    updates.put(connection, [change.after for change in changes if change.after is not None])
-    touched = {asked[0] for change in changes for asked in (change.before, change.after) if asked}
-    marked = lead_rows.mark_for_refold(connection, touched)
-    settled = [settled_event(change.new, change.after and change.after[0]) for change in changes]
-    inbox.settle_events(connection, settled, now)
-    fetches.enqueue(connection, awaited([change.new for change in changes]), now)
-    return len(changes), marked
-
-
-def _changes(
-    pairs: Sequence[tuple[SettledEvent, Translated]],
-    before: Mapping[str, _Asked],
-    lead_ids: Mapping[str, str],
-) -> list[_Change]:
-    """Those of these events that ask for something else than `before`; both by event id."""
-    changes = []
-    for item, new in pairs:
-        after = (lead_ids[new.event.id], new.update) if has_update(new) else None
-        change = _Change(new, before.get(new.event.id), after)
-        if _differs(item, change):
-            changes.append(change)
-    return changes
-
-
-def _differs(item: SettledEvent, change: _Change) -> bool:
-    """Whether the event now asks for something else, of another lead, or ends another way."""
-    if change.before is None and change.after is None:
-        event = settled_event(change.new, None)
-        cause = event.cause
-        ends = (event.state, cause and cause.code, cause and cause.detail)
-        return (item.state, item.cause, item.detail) != ends
-    if change.before is None or change.after is None:
-        return True
-    (old_lead, old), (new_lead, new) = change.before, change.after
-    return (old_lead, old.clock, _meaning(old)) != (new_lead, new.clock, _meaning(new))
-
-
-def _meaning(update: Update) -> dict[str, tuple[str, str]]:
-    """What an update asks for: the same wherever it stands in the mapping file.
-
-    So a new comment above all rules changes no event, and each field keeps the file's line and version that
-    really set it. By repr: 1 and True are two values, 20 and 20.0 are stored as two.
-    """
-    return {change.field: (repr(change.value), change.write) for change in update.changes}
-
-
-def _with_draft(stored: KnownLeads, items: Iterable[Identified], draft: _Draft) -> KnownLeads:
-    """What is stored, and what earlier batches of the plan would have added to it."""
-    wanted = {(known.kind, known.value) for item in items for known in item.identifiers}
-    drafted = {key: id for key in wanted if (id := draft.known.by_identifier.get(key))}
-    merged = draft.known.merged  # shared: what turns out now holds for later batches
-    known = KnownLeads({**drafted, **stored.by_identifier}, stored.single, set(), merged)
-    ids = {known.survivor(id) for id in known.by_identifier.values()}
-    drafted_singles = {
-        key: draft.known.single[key] for key in product(ids, SINGLE_KINDS) if key in draft.known.single
+def _with_ends(connection: Connection, known: Known, items: Iterable[StoredEvent]) -> Known:
+    """What is known, with how these events ended and what they asked for."""
+    ended = {item.event.id: item for item in items}
+    asked = updates.of_events(connection, ended.keys())
+    before: Mapping[str, EndBefore] = {
+        id: EndBefore(item.state, item.cause, item.detail, asked.get(id)) for id, item in ended.items()
     }
-    known.single.update(drafted_singles)
-    return known
-
-
-def _draft_links(draft: _Draft, known: KnownLeads, fresh: Mapping[IdentifierKey, str]) -> None:
-    """Keep for later batches what this one added to what is known."""
-    draft.known.by_identifier.update(fresh)
-    touched = {*fresh.values(), *draft.known.merged.values()}
-    draft.known.single.update({key: value for key, value in known.single.items() if key[0] in touched})
-
-
-@dataclass(frozen=True, slots=True)
-class _DraftedLead:
-    """A lead of the plan: the stored ones that it would be made of, what its events would ask for, and the
-    identifiers that it would get.
-    """
-
-    members: tuple[str, ...]
-    asked: dict[str, Update | None]
-    fresh: dict[str, str]
-
-
-def _drafted_leads(draft: _Draft) -> Iterator[_DraftedLead]:
-    known = draft.known
-    members: dict[str, list[str]] = {}
-    for id in sorted({*draft.asked, *known.merged}):
-        members.setdefault(known.survivor(id), []).append(id)
-    fresh: dict[str, dict[str, str]] = {}
-    for (kind, value), id in known.by_identifier.items():
-        fresh.setdefault(known.survivor(id), {})[kind] = value
-    for survivor, ids in sorted(members.items()):
-        asked = dict(chain.from_iterable(draft.asked.get(id, {}).items() for id in ids))
-        together = (survivor, *(id for id in ids if id != survivor))
-        yield _DraftedLead(together, asked, fresh.get(survivor, {}))
-
-
-def _draft_change(draft: _Draft, change: _Change) -> None:
-    event_id = change.new.event.id
-    if change.before is not None:
-        draft.asked.setdefault(change.before[0], {})[event_id] = None
-    if change.after is not None:
-        lead_id, update = change.after
-        draft.asked.setdefault(lead_id, {})[event_id] = update
-
-
-def _planned_fields(
-    row: LeadRow, stored: Iterable[Update], asked: dict[str, Update | None]
-) -> tuple[PlannedField, ...]:
-    """The fields of the lead's next request that would be others, if its events asked for this."""
-    now = from_json(row.document)
-    kept = [update for update in stored if update.event_id not in asked]
-    then = refolded(row, [*kept, *(update for update in asked.values() if update is not None)])
-    before, after = pending(now), pending(then)
-    return tuple(
-        PlannedField(name, _field(now, name), _field(then, name), would_send=name in after)
-        for name in sorted({*before, *after})
-        if name not in before or name not in after or not same(before[name], after[name])
-    )
-
-
-def _field(state: LeadState, name: str) -> FieldState:
-    return state.get(name, FieldState())
+    return replace(known, before=before)

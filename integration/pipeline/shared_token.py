@@ -15,15 +15,21 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from integration.config.sources import Source
 from integration.core.clock import Clock
+from integration.core.durations import TOKEN_LEASE_SECONDS, TOKEN_RETRY_SECONDS
 from integration.core.logs import log_action
 from integration.core.settings import Settings
 from integration.core.values import MICROS_PER_SECOND, Cause, Micros
-from integration.http.bounded import Bounds
-from integration.http.client import Http
-from integration.http.oauth import Credentials, Grant, OAuth, Token, TokenUnavailableError
-from integration.http.source_oauth import refresh
-from integration.hubspot.hubspot_oauth import refresh as hubspot_refresh
-from integration.hubspot.static_token import StaticToken
+from integration.http.client import Client
+from integration.http.oauth import (
+    Credentials,
+    Grant,
+    OAuth,
+    StaticToken,
+    Token,
+    TokenUnavailableError,
+    refresh,
+)
+from integration.hubspot.hubspot_token import oauth_at
 from integration.store import token_rows
 from integration.store.budget import ACCOUNT
 from integration.store.engine import Store
@@ -32,12 +38,8 @@ from integration.store.token_rows import StoredToken
 log = logging.getLogger(__name__)
 
 EARLY_SECONDS = 300  # renewed so long before it expires, and never before half of its life
-LEASE_SECONDS = 45  # longer than a refresh can take
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.1
-AFTER_FAILURE_SECONDS = 5
-TOKEN_SECONDS = 20.0  # for a whole request for a token to a source's API
-LARGEST_TOKEN_ANSWER = 64 * 1024
 
 
 def token_of(settings: Settings, store: Store, clock: Clock) -> Token:
@@ -47,8 +49,8 @@ def token_of(settings: Settings, store: Store, clock: Clock) -> Token:
     credentials = Credentials(
         settings.hubspot_client_id, settings.hubspot_client_secret, settings.hubspot_refresh_token
     )
-    http = Http(settings.hubspot_base_url)
-    return SharedToken(store, clock, ACCOUNT, credentials, partial(hubspot_refresh, http))
+    fetch = partial(refresh, Client(), oauth_at(settings.hubspot_base_url))
+    return SharedToken(store, clock, ACCOUNT, credentials, fetch)
 
 
 class SharedToken:
@@ -152,7 +154,8 @@ class SharedToken:
     def _lease(self) -> bool:
         with self._store.write() as connection:
             now = self._clock()
-            return token_rows.lease_refresh(connection, self._account, now, self._after(now, LEASE_SECONDS))
+            until = self._after(now, TOKEN_LEASE_SECONDS)
+            return token_rows.lease_refresh(connection, self._account, now, until)
 
     def _give_back(self) -> None:
         with self._store.write() as connection:
@@ -164,7 +167,7 @@ class SharedToken:
         except TokenUnavailableError as error:
             with self._store.write() as connection:
                 token_rows.release_refresh(
-                    connection, self._account, self._after(self._clock(), AFTER_FAILURE_SECONDS)
+                    connection, self._account, self._after(self._clock(), TOKEN_RETRY_SECONDS)
                 )
             log_action(
                 log, "token.unavailable", error.cause.detail, logging.ERROR,
@@ -208,7 +211,7 @@ class SourceTokens:
     def __init__(self, store: Store, clock: Clock, *, allow_private: bool = False) -> None:
         self._store = store
         self._clock = clock
-        self._allow_private = allow_private
+        self._client = Client(public_only=not allow_private)
         self._lock = threading.Lock()
         self._known: dict[tuple[str, OAuth, Credentials], SharedToken] = {}
 
@@ -228,14 +231,10 @@ class SourceTokens:
                     self._clock,
                     f"source:{source.name}",
                     credentials,
-                    partial(self._refresh, spec),
+                    partial(refresh, self._client, spec),
                 )
                 self._known[source.name, spec, credentials] = found
             return found
-
-    def _refresh(self, spec: OAuth, credentials: Credentials) -> Grant:
-        bounds = Bounds(TOKEN_SECONDS, LARGEST_TOKEN_ANSWER, self._allow_private)
-        return refresh(spec, credentials, bounds)
 
 
 def _key(credentials: Credentials) -> bytes:

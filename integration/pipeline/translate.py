@@ -1,62 +1,42 @@
-"""Translate: claimed events become updates, validated and merged into their leads' bundles."""
+"""Translate: claimed events become updates, validated and merged into their leads' records."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from integration.body import MalformedBody, decode
 from integration.config.sources import Configuration, Source, Sources
 from integration.core import metrics
-from integration.core.clock import Clock
+from integration.core.clock import Clock, new_id
+from integration.core.durations import TRANSLATION_LEASE_SECONDS
 from integration.core.logs import log_action
 from integration.core.values import (
     MICROS_PER_SECOND,
     Cause,
     EventContext,
-    Micros,
+    EventEnd,
+    EventState,
+    TranslatedEvent,
     Translation,
-    Update,
 )
-from integration.lead.merge import from_json, merge
-from integration.pipeline.bundles import BundleTiming, changed, relinked
-from integration.pipeline.identity import (
-    Assignment,
-    Identified,
-    LinkedMeanwhileError,
-    resolve,
-    retrying_links,
-)
+from integration.lead.advance import Advanced, Circumstances, advance
+from integration.lead.record import BundleTiming, Priority
+from integration.pipeline.knowing import keys_of_events, known_to, retrying_links, write_advanced
 from integration.pipeline.reading import EventReader
-from integration.store import fetches, inbox, lead_rows, updates
+from integration.store import fetches, inbox
 from integration.store.engine import Store
-from integration.store.inbox import ClaimedEvent, Fetched, SettledEvent
+from integration.store.inbox import ClaimedEvent, Fetched
+from integration.store.isolation import cause_of, stored_or_set_aside
 from integration.store.wakeup import announce
 
 log = logging.getLogger(__name__)
 
 BATCH = 200
-LEASE_SECONDS = 10
 POSTPONED_SECONDS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Translated:
-    """A claimed event and what its mapping made of it. `creates_lead` is the mapping's `lead.create`."""
-
-    event: ClaimedEvent
-    translation: Translation
-    mapping_version: str
-    creates_lead: bool = False
-
-    @property
-    def update(self) -> Update:
-        """The update that it asks for; only for translations that are neither dead nor ignored."""
-        clock = (self.translation.occurred_at or 0, f"{self.event.source}/{self.event.dedup_key}")
-        return Update(self.event.id, clock, self.translation.changes, self.mapping_version)
 
 
 class Translator:
@@ -80,6 +60,7 @@ class Translator:
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._batch = batch
+        self._reader = EventReader(max_body_bytes)
 
     def run_once(self) -> int:
         """Translate one batch; returns how many events it had, 0 when nothing waits."""
@@ -87,8 +68,12 @@ class Translator:
         if not claimed:
             return 0
         configuration = self._sources.ready_for({event.source for event in claimed})
-        translated = translate_events(configuration, claimed, self._max_body_bytes)
-        self._settle(translated)
+        translated = translate_events(configuration, claimed, self._max_body_bytes, self._reader)
+        sources = {event.id: event.source for event in claimed}
+        for part in stored_or_set_aside(translated, self._apply, set_aside):
+            for end in part.result.ends:
+                _report(end, sources[end.id])
+        self._reader.keep_those_with_more()
         return len(claimed)
 
     def _claim(self) -> list[ClaimedEvent]:
@@ -97,51 +82,75 @@ class Translator:
                 return []
         with self._store.write() as connection:
             now = self._clock()
+            until = now + TRANSLATION_LEASE_SECONDS * MICROS_PER_SECOND
             return inbox.claim_events(
-                connection, self._worker, now, now + LEASE_SECONDS * MICROS_PER_SECOND, self._batch
+                connection, self._worker, now, until, limit=self._batch, known=self._reader.known
             )
 
-    def _settle(self, translated: Sequence[Translated]) -> None:
-        for item, event in retrying_links(lambda: self._settle_once(translated)):
-            _report(item, event)
+    def _apply(self, translated: Sequence[TranslatedEvent]) -> Advanced:
+        return retrying_links(lambda: self._apply_once(translated))
 
-    def _settle_once(self, translated: Sequence[Translated]) -> list[tuple[Translated, SettledEvent]]:
+    def _apply_once(self, translated: Sequence[TranslatedEvent]) -> Advanced:
+        """Take the step with those of these events that this worker still holds, and write it down."""
         with self._store.write() as connection:
-            return self._settle_in(connection, translated)
+            now = self._clock()
+            held = inbox.still_leased(connection, self._worker, [event.id for event in translated])
+            events = [event for event in translated if event.id in held]
+            known = known_to(connection, keys_of_events(events))
+            found = advance(
+                known, events, Circumstances(now, self._timing, Priority.LIVE, lambda: new_id(now))
+            )
+            write_advanced(connection, found, now)
+            write_ends(connection, events, found, now)
+            inbox.postpone(connection, found.postponed, now + POSTPONED_SECONDS * MICROS_PER_SECOND)
+            announce(connection)
+            return found
 
-    def _settle_in(
-        self, connection: Connection, translated: Sequence[Translated]
-    ) -> list[tuple[Translated, SettledEvent]]:
-        now = self._clock()
-        held = inbox.still_leased(connection, self._worker, [item.event.id for item in translated])
-        mine = [item for item in translated if item.event.id in held]
-        resolved = resolve_leads(connection, mine, now)
-        _merge_into_leads(connection, resolved, self._timing, now)
-        settled = [
-            (item, settled_event(item, resolved.lead_ids.get(item.event.id))) for item in resolved.items
-        ]
-        inbox.settle_events(connection, [event for _, event in settled], now)
-        fetches.enqueue(connection, awaited(resolved.items), now)
-        inbox.postpone(connection, resolved.postponed, now + POSTPONED_SECONDS * MICROS_PER_SECOND)
-        announce(connection)
-        return settled
+
+def write_ends(connection: Connection, events: Iterable[TranslatedEvent], found: Advanced, now: int) -> None:
+    """Write down how these events end; those that something has to be fetched for wait for that."""
+    inbox.end_events(connection, found.ends, now)
+    sources = {event.id: event.source for event in events}
+    fetches.enqueue(connection, [(id, sources[id]) for id in found.fetching], now)
 
 
 def translate_events(
-    configuration: Configuration, claimed: Iterable[ClaimedEvent], max_body_bytes: int
-) -> list[Translated]:
-    """Pure: what the mappings, as they are now, make of these events. Each request is read once."""
-    reader = EventReader(max_body_bytes)
+    configuration: Configuration,
+    claimed: Iterable[ClaimedEvent],
+    max_body_bytes: int,
+    reader: EventReader | None = None,
+) -> list[TranslatedEvent]:
+    """What the mappings, as they are now, make of these events. Each request is read once; by a `reader` that
+    is handed in, once for all calls.
+    """
+    reader = reader or EventReader(max_body_bytes)
     result = []
     for event in claimed:
-        source = configuration.sources.get(event.source)
-        if not isinstance(source, Source):
-            result.append(Translated(event, Translation(dead=_no_mapping(event.source)), ""))
-            continue
-        translation = _translate(configuration, source, event, reader.context(source, event))
-        mapping = source.mapping
-        result.append(Translated(event, translation, mapping.version, mapping.creates_leads))
+        try:
+            result.append(_translated(configuration, event, reader))
+        except Exception as error:  # noqa: BLE001 - a fault of the program costs this event only
+            result.append(_dead(event, cause_of(error)))
     return result
+
+
+def set_aside(event: TranslatedEvent, cause: Cause) -> TranslatedEvent:
+    """The event as a dead letter: nothing of what it says is stored, but its type."""
+    return replace(event, translation=Translation(type=event.translation.type, dead=cause))
+
+
+def _dead(event: ClaimedEvent, cause: Cause) -> TranslatedEvent:
+    return TranslatedEvent(event.id, event.source, event.dedup_key, Translation(dead=cause), "")
+
+
+def _translated(configuration: Configuration, event: ClaimedEvent, reader: EventReader) -> TranslatedEvent:
+    source = configuration.sources.get(event.source)
+    if not isinstance(source, Source):
+        return _dead(event, _no_mapping(event.source))
+    translation = _translate(configuration, source, event, reader.context(source, event))
+    mapping = source.mapping
+    return TranslatedEvent(
+        event.id, event.source, event.dedup_key, translation, mapping.version, mapping.creates_leads
+    )
 
 
 def _translate(
@@ -183,101 +192,17 @@ def _no_mapping(source: str) -> Cause:
     )
 
 
-def awaited(items: Iterable[Translated]) -> list[tuple[str, str]]:
-    """Those of these events that something has to be fetched for first: their ids and sources."""
-    return [(item.event.id, item.event.source) for item in items if item.translation.fetch is not None]
-
-
-def has_update(item: Translated) -> bool:
-    """Whether the event asks for a change of a lead."""
-    return item.translation.has_update
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Translated events with their leads, by event id. An event whose identifiers contradict what is known is
-    dead here; one whose leads are on their way to HubSpot and must become one first is in `postponed` only.
-    `relinked` are the leads that were there before and got a new identifier.
-    """
-
-    items: tuple[Translated, ...]
-    lead_ids: Mapping[str, str]
-    postponed: frozenset[str]
-    relinked: frozenset[str]
-
-
-def resolve_leads(connection: Connection, items: Sequence[Translated], now: Micros) -> Resolved:
-    """Find the lead of each event, and write down what that tells of leads.
-
-    Raises LinkedMeanwhileError if another worker was in between: to be run again as a new transaction.
-    """
-    assigned = resolve(connection, [identified(item) for item in items if has_update(item)], now)
-    return Resolved(
-        tuple(contradicted(item, assigned) for item in items if item.event.id not in assigned.postponed),
-        assigned.lead_ids,
-        assigned.postponed,
-        frozenset(assigned.fresh.values()),
-    )
-
-
-def identified(item: Translated) -> Identified:
-    """The event and how it says which lead it is about."""
-    return Identified(item.event.id, item.translation.identifiers)
-
-
-def contradicted(item: Translated, assigned: Assignment) -> Translated:
-    """The event as it is: dead, if its identifiers contradict what is known."""
-    cause = assigned.contradictions.get(item.event.id)
-    return item if cause is None else replace(item, translation=replace(item.translation, dead=cause))
-
-
-def _merge_into_leads(connection: Connection, resolved: Resolved, timing: BundleTiming, now: Micros) -> None:
-    by_lead: dict[str, list[Translated]] = {}
-    for item in resolved.items:
-        if item.event.id in resolved.lead_ids:
-            by_lead.setdefault(resolved.lead_ids[item.event.id], []).append(item)
-    if not by_lead:
-        return
-    rows = lead_rows.lock(connection, by_lead.keys())
-    if len(rows) < len(by_lead):
-        raise LinkedMeanwhileError  # one of them was made part of another just now
-    updates.put(connection, [(id, item.update) for id, group in by_lead.items() for item in group])
-    merged = []
-    for id, group in by_lead.items():
-        row = replace(rows[id], creates=rows[id].creates or any(item.creates_lead for item in group))
-        row = relinked(row, now) if id in resolved.relinked else row
-        state = merge(from_json(row.document), [item.update for item in group])
-        merged.append(changed(row, state, timing, now))
-    lead_rows.save(connection, merged, now)
-
-
-def settled_event(item: Translated, lead_id: str | None) -> SettledEvent:
-    """How the translation leaves the event."""
-    translation = item.translation
-    state, cause = "translated", None
-    if translation.dead is not None:
-        state, cause = "dead", translation.dead
-    elif translation.ignored is not None:
-        state, cause = "ignored", Cause("ignored", translation.ignored, "")
-    elif translation.fetch is not None:
-        state = "fetching"
-    return SettledEvent(
-        item.event.id, state, translation.type, translation.occurred_at, lead_id, cause, item.mapping_version
-    )
-
-
-def _report(item: Translated, event: SettledEvent) -> None:
-    source = item.event.source
-    facts = {"id": item.event.request_id, "source": source, "event": event.id, "type": event.type}
-    if event.state == "translated":
+def _report(end: EventEnd, source: str) -> None:
+    facts = {"id": end.id.partition("-")[0], "source": source, "event": end.id, "type": end.type}
+    if end.state is EventState.TRANSLATED:
         metrics.TRANSLATED.labels(source).inc()
-        log_action(log, "event.translated", "Translated", lead=event.lead_id, **facts)
+        log_action(log, "event.translated", "Translated", lead=end.lead_id, **facts)
         return
-    if event.state == "fetching":
+    if end.state is EventState.FETCHING:
         log_action(log, "event.fetching", "Waits for what is fetched for it", **facts)
         return
-    cause = event.cause or Cause("unknown", "", "")
-    if event.state == "ignored":
+    cause = end.cause or Cause("unknown", "", "")
+    if end.state is EventState.IGNORED:
         metrics.IGNORED.labels(source).inc()
         log_action(log, "event.ignored", cause.detail, **facts)
         return

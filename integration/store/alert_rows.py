@@ -19,7 +19,7 @@ from integration.core.values import Cause, Micros
 from integration.store.dead_rows import Kind
 from integration.store.tables import alerts, events, in_state, leads
 
-DELIVERY = "delivery"
+DELIVERY, TRANSLATION, DUE = "delivery", "translation", "due"  # subjects of what lasts
 MOST_COUNTED = 100_000
 
 _DIED: dict[Kind, ColumnElement[Any]] = {"event": events.c.settled_at, "lead": leads.c.updated_at}

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert
 
 from integration.core.clock import new_id
-from integration.core.values import Bundle, Micros, Outcome
+from integration.core.values import Attempt
 from integration.store.tables import attempts
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A bundle that was sent, and what came of it. `duration` is in microseconds."""
-
-    bundle: Bundle
-    outcome: Outcome
-    started_at: Micros
-    duration: int
 
 
 def add_attempts(connection: Connection, done: Sequence[Attempt]) -> None:

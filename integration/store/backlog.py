@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy import Connection, func, select
 
 from integration.core.values import Micros
+from integration.store.ages import read_ages, seconds_since
 from integration.store.engine import Store
 from integration.store.tables import events, fetches, leads
 
@@ -58,11 +59,22 @@ def read_backlog(connection: Connection) -> Backlog:
     )
 
 
-def backlog_metrics(store: Store) -> bytes:
+def backlog_metrics(store: Store, now: Micros) -> bytes:
     """The backlog as gauges in Prometheus' text format; from the store, so right for all processes."""
     with store.read() as connection:
         backlog = read_backlog(connection)
+        ages = read_ages(connection, now)
     registry = CollectorRegistry()
+    Gauge(
+        "leadwire_oldest_event_age_seconds",
+        "Age of the oldest untranslated event; 0: none.",
+        registry=registry,
+    ).set(seconds_since(ages.untranslated_since, now))
+    Gauge(
+        "leadwire_oldest_due_age_seconds",
+        "For how long the lead has been due that is due longest; 0: none.",
+        registry=registry,
+    ).set(seconds_since(ages.due_since, now))
     Gauge("leadwire_events_received", "Events waiting for translation.", registry=registry).set(
         backlog.events_received
     )

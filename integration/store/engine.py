@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,24 @@ GIVE_UP_ON_A_SILENT_SERVER = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,  # milliseconds
 }
+# The driver's own errors, which have no SQLSTATE: an outage while connecting, and an unknown option.
+_REFUSING = {"OperationalError", "ProgrammingError"}
+_CONFLICTS = ("40001", "40P01")  # serialization failure, deadlock
+
+
+# What the server, or the driver, says of an address or credentials that waiting does not make right.
+_REFUSALS = re.compile(
+    r'password authentication failed|no password supplied|(database|role) "[^"]*" does not exist'
+    r"|no pg_hba\.conf entry|invalid connection option|invalid \w+ value"
+)
+
+
+class StoreRefusedError(StoreUnavailableError):
+    """The database cannot be used with this DATABASE_URL, however long one waits."""
+
+
+class StoreConflictError(StoreUnavailableError):
+    """Two transactions were in each other's way (a deadlock): run again, this one finds the other done."""
 
 
 class Store:
@@ -116,6 +135,15 @@ def _failures_named(shown_as: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _CONFLICTS:
+            raise StoreConflictError(
+                f"The store at {shown_as} had to end a transaction that was in the way of another; "
+                "it is tried again."
+            ) from error
+        if type(error.orig).__name__ in _REFUSING and _REFUSALS.search(str(error.orig)):
+            raise StoreRefusedError(
+                f"DATABASE_URL: the database at {shown_as} cannot be used: {_first_line(error.orig)}"
+            ) from error
         if not _is_outage(error):
             raise
         raise StoreUnavailableError(
@@ -135,6 +163,7 @@ def _is_outage(error: DBAPIError) -> bool:
         "OperationalError", "AdminShutdown", "CrashShutdown", "CannotConnectNow", "DiskFull",
         "ReadOnlySqlTransaction", "ConnectionTimeout", "TooManyConnections",
         "IdleInTransactionSessionTimeout", "InterfaceError",
+        "UndefinedTable", "UndefinedColumn",  # the schema is behind, which `leadwire db upgrade` cures
     }  # fmt: skip
 
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, delete, func, select, update
 
-from integration.core.values import Cause, Micros, RawRequest
-from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, Fetched, claimed_event
+from integration.core.bounds import storable
+from integration.core.values import Cause, Micros
+from integration.store.inbox import EVENT_COLUMNS, ClaimedEvent, Fetched, with_requests
 from integration.store.leases import lease
 from integration.store.many import one_of
-from integration.store.tables import events, fetches, requests
+from integration.store.tables import events, fetches
 
 _WAITING = fetches.c.due_at.is_not(None)
 
@@ -103,16 +104,15 @@ def claim(
     key, due = fetches.c.event_id, _due(source, now)
     ids = lease(connection, key, due, fetches.c.due_at, worker=worker, until=until, limit=limit)
     query = (
-        select(*EVENT_COLUMNS, *REQUEST_COLUMNS, fetches.c.attempts, fetches.c.failing_since)
-        .join(requests, requests.c.id == events.c.request_id)
+        select(*EVENT_COLUMNS, fetches.c.attempts, fetches.c.failing_since)
         .join(fetches, fetches.c.event_id == events.c.id)
         .where(one_of(events.c.id, ids))
         .order_by(events.c.id)
     )
-    parsed: dict[str, RawRequest] = {}
+    rows = {row.id: row for row in connection.execute(query)}
     return [
-        FetchJob(claimed_event(row, parsed), row.attempts, row.failing_since)
-        for row in connection.execute(query)
+        FetchJob(event, rows[event.id].attempts, rows[event.id].failing_since)
+        for event in with_requests(connection, list(rows.values()))
     ]
 
 
@@ -147,7 +147,7 @@ def retry(
     connection.execute(
         _mine(worker, job.event.id).values(
             due_at=due_at, leased_by=None, leased_until=0, attempts=job.attempts + 1,
-            failing_since=now if job.failing_since is None else job.failing_since, detail=detail,
+            failing_since=now if job.failing_since is None else job.failing_since, detail=storable(detail),
         )
     )  # fmt: skip
 

@@ -15,8 +15,9 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from integration.core.errors import LeadwireError, StoreUnavailableError
+from integration.core.errors import StoreUnavailableError
 from integration.store.engine import Store
+from integration.store.isolation import Culprit, isolated
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -128,23 +129,23 @@ class GroupCommit(Generic[Item, Result]):
         return group
 
     def _isolate(self, group: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
-        """What cannot be stored fails alone: the halves of its group are tried again, and theirs."""
-        if len(group) == 1 or isinstance(error, LeadwireError):  # an outage is nobody's in particular
-            for waiting in group:
-                waiting.error = error
-            return
-        middle = len(group) // 2
-        self._commit(group[:middle])
-        self._commit(group[middle:])
-
-    def _commit(self, group: Sequence[_Waiting[Item, Result]]) -> None:
+        """What cannot be stored fails alone: see `isolated`. What is nobody's in particular fails all."""
+        told = 0
         try:
-            with self._store.write() as connection:
-                results = self._write(connection, [waiting.item for waiting in group])
-        except Exception as error:  # noqa: BLE001 - as above
-            self._isolate(group, error)
-        else:
-            _succeed(group, results)
+            for part in isolated(group, self._commit, failed_with=error):
+                if isinstance(part, Culprit):
+                    part.item.error = part.error
+                    told += 1
+                else:
+                    _succeed(part.items, part.result)
+                    told += len(part.items)
+        except Exception as everyones:  # noqa: BLE001 - as above
+            for waiting in group[told:]:
+                waiting.error = everyones
+
+    def _commit(self, group: Sequence[_Waiting[Item, Result]]) -> Sequence[Result]:
+        with self._store.write() as connection:
+            return self._write(connection, [waiting.item for waiting in group])
 
 
 def _stopped() -> StoreUnavailableError:

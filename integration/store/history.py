@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, exists, func, or_, select, update
 
 from integration.core.clock import first_id_at
-from integration.core.values import Micros, RawRequest, Update
-from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, claimed_event, raw_request
+from integration.core.values import EventState, Micros, RawRequest, Update
+from integration.store.inbox import EVENT_COLUMNS, REQUEST_COLUMNS, ClaimedEvent, raw_request, with_requests
 from integration.store.many import one_of
 from integration.store.tables import attempts, events, fetches, leads, requests, updates
 from integration.store.updates import update_of
 
-SETTLED = ("translated", "ignored", "dead")
+ENDED = ("translated", "ignored", "dead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +29,28 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class SettledEvent:
-    """A settled event with its request, and what it was settled as. `cause` is the code."""
+class StoredEvent:
+    """An event that has ended, with its request, and how it ended. `cause` is the code."""
 
     event: ClaimedEvent
-    state: str
+    state: EventState
     lead_id: str | None
     cause: str | None
     detail: str | None
 
 
-def count_settled(connection: Connection, selection: Selection) -> int:
-    """How many settled events the selection has; those whose requests are pruned are none of them."""
+def count_ended(connection: Connection, selection: Selection) -> int:
+    """How many ended events the selection has; those whose requests are pruned are none of them."""
     stored = events.join(requests, requests.c.id == events.c.request_id)
     query = select(func.count()).select_from(stored).where(*_conditions(selection))
     return connection.execute(query).scalar_one()
 
 
-def settled_after(
-    connection: Connection, selection: Selection, after_id: str, limit: int
-) -> list[SettledEvent]:
-    """The next `limit` settled events of the selection, in the order of arrival."""
+def ended_after(connection: Connection, selection: Selection, after_id: str, limit: int) -> list[StoredEvent]:
+    """The next `limit` ended events of the selection, in the order of arrival."""
     query = (
         select(
             *EVENT_COLUMNS, events.c.state, events.c.lead_id, events.c.cause, events.c.detail,
-            *REQUEST_COLUMNS,
         )
         .join(requests, requests.c.id == events.c.request_id)
         .outerjoin(fetches, fetches.c.event_id == events.c.id)
@@ -61,17 +58,18 @@ def settled_after(
         .order_by(events.c.id)
         .limit(limit)
     )  # fmt: skip
-    parsed: dict[str, RawRequest] = {}
-    return [
-        SettledEvent(claimed_event(row, parsed), row.state, row.lead_id, row.cause, row.detail)
-        for row in connection.execute(query)
-    ]
+    rows = {row.id: row for row in connection.execute(query)}
+    return [_stored(event, rows[event.id]) for event in with_requests(connection, list(rows.values()))]
 
 
-def lock_settled(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these events are settled now; they stay locked until the transaction ends."""
+def _stored(event: ClaimedEvent, row: Row[*tuple[Any, ...]]) -> StoredEvent:
+    return StoredEvent(event, EventState(row.state), row.lead_id, row.cause, row.detail)
+
+
+def lock_ended(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these events have ended by now; they stay locked until the transaction ends."""
     query = (
-        select(events.c.id).where(one_of(events.c.id, ids), events.c.state.in_(SETTLED)).order_by(events.c.id)
+        select(events.c.id).where(one_of(events.c.id, ids), events.c.state.in_(ENDED)).order_by(events.c.id)
     )
     return set(connection.execute(query.with_for_update()).scalars())
 
@@ -102,7 +100,7 @@ def mark_accepted(connection: Connection, request_id: str) -> bool:
 
 
 def _conditions(selection: Selection) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [events.c.state.in_(SETTLED), *_id_range(events.c.id, selection)]
+    conditions: list[ColumnElement[bool]] = [events.c.state.in_(ENDED), *_id_range(events.c.id, selection)]
     if selection.source is not None:
         conditions.append(events.c.source == selection.source)
     if selection.type is not None:

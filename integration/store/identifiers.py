@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from integration.core.values import Micros
+from integration.core.values import Link, Micros
+from integration.lead.identity import SINGLE_KINDS, IdentifierKey
 from integration.store.many import one_of, pair_of
 from integration.store.tables import identifiers
-
-IdentifierKey = tuple[str, str]
-
-SINGLE_KINDS = ("guid", "contact_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """An identifier of a lead. `found_at`: when HubSpot was asked; None when an event or a person said so."""
-
-    kind: str
-    value: str
-    found_at: Micros | None = None
 
 
 def find_by_identifiers(

@@ -7,12 +7,26 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Column, Connection, LargeBinary, Row, and_, bindparam, delete, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from integration.core.clock import new_id
-from integration.core.values import Cause, IncomingEvent, Micros, RawRequest
+from integration.core.values import EventEnd, IncomingEvent, Micros, RawRequest
 from integration.store.leases import lease
 from integration.store.many import one_of, pair_of
 from integration.store.tables import events, fetches, requests
@@ -57,19 +71,6 @@ class ClaimedEvent:
     request_id: str
     request: RawRequest
     fetched: Fetched | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SettledEvent:
-    """How translation left an event: `state` is translated, ignored, dead, or fetching."""
-
-    id: str
-    state: str
-    type: str | None
-    occurred_at: Micros | None
-    lead_id: str | None = None
-    cause: Cause | None = None
-    mapping_version: str = ""
 
 
 def store_arrivals(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]:
@@ -224,22 +225,97 @@ def prune_rejected(connection: Connection, source: str, keep: int) -> int:
 
 
 def claim_events(
-    connection: Connection, worker: str, now: Micros, until: Micros, limit: int
+    connection: Connection,
+    worker: str,
+    now: Micros,
+    until: Micros,
+    *,
+    limit: int,
+    known: Mapping[str, RawRequest] = MappingProxyType({}),
 ) -> list[ClaimedEvent]:
-    """Lease up to `limit` untranslated events, oldest first."""
-    free = (events.c.state == "received", events.c.leased_until <= now)
-    ids = lease(connection, events.c.id, free, events.c.id, worker=worker, until=until, limit=limit)
+    """Lease up to `limit` untranslated events: of each source the oldest, and of all sources alike many.
+
+    `known` requests, by id, are not read again: one request may bring more events than many claims take.
+    """
+    ids = _lease_in_turn(connection, worker, now, until, limit)
     if not ids:
         return []
     query = (
-        select(*EVENT_COLUMNS, *REQUEST_COLUMNS)
-        .join(requests, requests.c.id == events.c.request_id)
+        select(*EVENT_COLUMNS)
         .outerjoin(fetches, fetches.c.event_id == events.c.id)
         .where(one_of(events.c.id, ids))
         .order_by(events.c.id)
     )
-    parsed: dict[str, RawRequest] = {}
-    return [claimed_event(row, parsed) for row in connection.execute(query)]
+    return with_requests(connection, connection.execute(query).all(), known)
+
+
+def _lease_in_turn(connection: Connection, worker: str, now: Micros, until: Micros, limit: int) -> list[str]:
+    """An equal share for each source that has events waiting; what some leave goes to the others.
+
+    Each share is a walk along `events_received_by_source` from the source's oldest event on.
+    """
+    sources = waiting_sources(connection)
+    first = now % len(sources) if len(sources) > limit else 0  # not even one each: who is first changes
+    more = [*sources[first:], *sources[:first]]
+
+    def lease_of(source: str, most: int) -> list[str]:
+        return lease_of_source(connection, source, worker, now=now, until=until, limit=most)
+
+    ids: list[str] = []
+    while more and len(ids) < limit:
+        share = max(1, (limit - len(ids)) // len(more))
+        taken: dict[str, list[str]] = {}
+        for source in more:
+            taken[source] = lease_of(source, min(share, limit - len(ids)))
+            ids += taken[source]
+            if len(ids) == limit:
+                return ids
+        more = [source for source, found in taken.items() if len(found) == share]
+    return ids
+
+
+def lease_of_source(
+    connection: Connection, source: str, worker: str, *, now: Micros, until: Micros, limit: int
+) -> list[str]:
+    """Lease up to `limit` untranslated events of this source, the oldest first; returns their ids."""
+    free = (_IS_RECEIVED, events.c.source == source, events.c.leased_until <= now)
+    return lease(connection, events.c.id, free, events.c.id, worker=worker, until=until, limit=limit)
+
+
+_IS_RECEIVED: ColumnElement[bool] = events.c.state == literal_column(
+    "'received'"
+)  # as the partial index says
+
+
+def waiting_sources(connection: Connection) -> list[str]:
+    """The sources that have untranslated events: one step into `events_received_by_source` for each."""
+    first = select(func.min(events.c.source).label("source")).where(_IS_RECEIVED)
+    found = first.cte("waiting", recursive=True)
+    following = select(func.min(events.c.source)).where(_IS_RECEIVED, events.c.source > found.c.source)
+    found = found.union_all(select(following.scalar_subquery()).where(found.c.source.is_not(None)))
+    return list(connection.execute(select(found.c.source).where(found.c.source.is_not(None))).scalars())
+
+
+def with_requests(
+    connection: Connection,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    known: Mapping[str, RawRequest] = MappingProxyType({}),
+) -> list[ClaimedEvent]:
+    """Rows with EVENT_COLUMNS as records, each with its request, which is read once however many share it.
+
+    Those whose request is gone are left out.
+    """
+    missing = {row.request_id for row in rows} - known.keys()
+    found = dict(known)
+    if missing:
+        query = select(requests.c.id, *REQUEST_COLUMNS).where(one_of(requests.c.id, missing))
+        found |= {row.id: raw_request(row) for row in connection.execute(query)}
+    return [_claimed(row, found[row.request_id]) for row in rows if row.request_id in found]
+
+
+def _claimed(row: Row[*tuple[Any, ...]], request: RawRequest) -> ClaimedEvent:
+    fetched = None if row.answer is None else Fetched(json.loads(row.answer_headers), row.answer)
+    return ClaimedEvent(row.id, request.source, row.position, row.dedup_key, row.request_id, request, fetched)
 
 
 EVENT_COLUMNS = (
@@ -259,15 +335,6 @@ REQUEST_COLUMNS = (
     requests.c.headers,
     requests.c.body,
 )
-
-
-def claimed_event(row: Row[*tuple[Any, ...]], parsed: dict[str, RawRequest]) -> ClaimedEvent:
-    """A row with EVENT_COLUMNS and REQUEST_COLUMNS; `parsed` shares one record among a request's events."""
-    request = parsed.get(row.request_id)
-    if request is None:
-        request = parsed[row.request_id] = raw_request(row)
-    fetched = None if row.answer is None else Fetched(json.loads(row.answer_headers), row.answer)
-    return ClaimedEvent(row.id, row.source, row.position, row.dedup_key, row.request_id, request, fetched)
 
 
 def raw_request(row: Row[*tuple[Any, ...]]) -> RawRequest:
@@ -303,7 +370,7 @@ def postpone(connection: Connection, ids: Collection[str], until: Micros) -> Non
         connection.execute(waiting.values(leased_by=None, leased_until=until))
 
 
-_SETTLE = (
+_END = (
     update(events)
     .where(events.c.id == bindparam("event_id"))
     .values(
@@ -322,17 +389,17 @@ _SETTLE = (
 )
 
 
-def settle_events(connection: Connection, settled: Sequence[SettledEvent], now: Micros) -> None:
+def end_events(connection: Connection, ends: Sequence[EventEnd], now: Micros) -> None:
     """Write down how translation left these events."""
-    if settled:
-        connection.execute(_SETTLE, [_settled_row(event, now) for event in settled])
+    if ends:
+        connection.execute(_END, [_end_row(end, now) for end in ends])
 
 
-def _settled_row(event: SettledEvent, now: Micros) -> dict[str, object]:
+def _end_row(event: EventEnd, now: Micros) -> dict[str, object]:
     cause = event.cause
     return {
         "event_id": event.id,
-        "new_state": event.state,
+        "new_state": event.state.value,
         "new_type": event.type,
         "new_time": event.occurred_at,
         "now": now,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from integration.core.errors import LeadwireError
 from integration.store.engine import Store
@@ -19,14 +19,33 @@ class SchemaBehindError(LeadwireError):
 
 def require_current(store: Store) -> None:
     """Raises SchemaBehindError if the schema is older than this program (a newer one is welcome: during a
-    deploy old code runs on the new schema), StoreUnavailableError if the store does not answer.
+    deploy, and after a rollback, old code runs on the new schema), StoreUnavailableError if the store does
+    not answer.
     """
     with store.read() as connection:
-        if inspect(connection).has_table("alembic_version"):
-            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            if found == versions()[-1] or (found and found not in versions()):
-                return
-    raise SchemaBehindError(f"The database at {store.shown_as} is not up to date: run `leadwire db upgrade`.")
+        found = version_of(connection)
+    if found != versions()[-1] and not is_newer(found):
+        raise SchemaBehindError(
+            f"The database at {store.shown_as} is not up to date: run `leadwire db upgrade`."
+        )
+
+
+def version_of(connection: Connection) -> str | None:
+    """The version of the schema; None if the database has no tables of ours."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
+def is_newer(version: str | None) -> bool:
+    """Whether this is the version of a program that is newer than this one: no migration here has it."""
+    return bool(version) and version not in versions()
+
+
+def said_of(version: str | None) -> str:
+    """One clause on a schema that is newer than this program."""
+    return f"its schema is newer than this program ({version}; this program knows up to {versions()[-1]})"
 
 
 @cache

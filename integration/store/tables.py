@@ -90,6 +90,7 @@ Index("events_dedup", events.c.source, events.c.dedup_key, unique=True)
 Index("events_by_source", events.c.source, events.c.id)
 Index("events_by_type", events.c.type, events.c.id)
 _partial_index("events_received", events.c.id, where="state = 'received'")
+_partial_index("events_received_by_source", events.c.source, events.c.id, where="state = 'received'")
 _partial_index("events_settled", events.c.state, events.c.id, where="state <> 'received'")
 _partial_index("events_dead", events.c.cause, events.c.id, where="state = 'dead'")
 _partial_index("events_dead_by_time", events.c.cause, events.c.settled_at, where="state = 'dead'")
@@ -253,4 +254,25 @@ tokens = Table(
         server_default="",
         comment="encrypted; empty while the one of the settings is good",
     ),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("account", _Key, primary_key=True, server_default="main"),
+    Column("subject", _Key, primary_key=True, comment="'source:', source: nothing is fetched for it"),
+    Column("paused_until", BigInteger, nullable=False, server_default="0"),
+    Column("pauses", Integer, nullable=False, server_default="0", comment="in a row; the next one is longer"),
+    Column("probe_until", BigInteger, nullable=False, server_default="0", comment="one worker asks alone"),
+    Column("reason", Text, nullable=False, server_default=""),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("account", _Key, primary_key=True, server_default="main"),
+    Column("address", _Key, primary_key=True, comment="where the sender publishes it"),
+    Column("pem", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, comment="its own end"),
+    Column("verified_at", BigInteger, nullable=False, comment="when it verified a request"),
 )

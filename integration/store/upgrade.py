@@ -7,19 +7,26 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from integration.store.engine import Store
-from integration.store.schema import MIGRATIONS
+from integration.store.schema import MIGRATIONS, is_newer, version_of
 
 _LOCK = 7_236_121_050  # any number: the name of our advisory lock
 
 
-def upgrade(store: Store) -> None:
-    """Bring the schema up to date. Safe to run from several processes at once, and while others work."""
+def upgrade(store: Store) -> str | None:
+    """Bring the schema up to date. Safe to run from several processes at once, and while others work.
+
+    A schema that is newer than this program stays as it is: its version is returned. Else None.
+    """
     with store.write() as connection:
         if not store.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        found = version_of(connection)
+        if is_newer(found):
+            return found
         config = migrations()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return None
 
 
 def migrations() -> Config:

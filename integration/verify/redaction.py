@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
+from integration.core.bounds import storable
 from integration.core.values import RawRequest
 from integration.verify.query import replace_values
 from integration.verify.scheme import HEADER_LIMIT, Scheme, header_bytes
@@ -22,7 +23,6 @@ _NOISE = re.compile(
 _CREDENTIAL = re.compile(
     r"authori[sz]ation|authentication|token|secret|passw|passphrase|api-?key|cookie|credential"
 )
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
 
 
 def redact(scheme: Scheme, request: RawRequest) -> RawRequest:
@@ -39,10 +39,10 @@ def redact(scheme: Scheme, request: RawRequest) -> RawRequest:
     own = {name: value[: HEADER_LIMIT + 1] for name, value in kept.items() if name in scheme.headers}
     return replace(
         safe,
-        url=_storable(safe.url),
-        query=_storable(safe.query),
+        url=storable(safe.url),
+        query=storable(safe.query),
         headers={
-            name: _storable(value) for name, value in _bounded({**kept, **own}, scheme.headers | _CONTENT)
+            name: storable(value) for name, value in _bounded({**kept, **own}, scheme.headers | _CONTENT)
         },
         redacted=True,
     )
@@ -82,7 +82,3 @@ def _bounded(headers: Mapping[str, str], needed: frozenset[str]) -> Iterable[tup
             break
         fitting.add(name)
     return [(name, value) for name, value in headers.items() if name in fitting]
-
-
-def _storable(text: str) -> str:
-    return _UNSTORABLE.sub("\ufffd", text)

@@ -11,7 +11,7 @@ from integration.config.sources import Sources
 from integration.core.clock import Clock, now
 from integration.core.settings import Settings
 from integration.pipeline.accept import Intake
-from integration.pipeline.verification import Certificates, Verifier
+from integration.pipeline.verification import Certificates, Verifier, published
 from integration.store.engine import Store
 from integration.web import problems
 from integration.web.health import health_blueprint
@@ -31,7 +31,7 @@ def create_app(
         store,
         current,
         clock,
-        Verifier(certificates or Certificates(allow_private=settings.fetch_allow_private)),
+        Verifier(certificates or published(store, allow_private=settings.fetch_allow_private)),
         max_body_bytes=settings.max_body_bytes,
         rejected_keep=settings.rejected_keep,
     )
@@ -45,7 +45,7 @@ def create_app(
             intake, clock, public_url=settings.public_url, max_body_bytes=settings.max_body_bytes
         )
     )
-    app.register_blueprint(health_blueprint(store, current, metrics_token=settings.metrics_token))
+    app.register_blueprint(health_blueprint(store, current, clock, metrics_token=settings.metrics_token))
     hops = settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

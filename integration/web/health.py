@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 
 from integration.config.sources import Sources
 from integration.core import metrics
+from integration.core.clock import Clock
 from integration.core.errors import LeadwireError
 from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
@@ -18,7 +19,7 @@ from integration.verify.scheme import challenge_for
 from integration.web.problems import problem
 
 
-def health_blueprint(store: Store, sources: Sources, *, metrics_token: str) -> Blueprint:
+def health_blueprint(store: Store, sources: Sources, clock: Clock, *, metrics_token: str) -> Blueprint:
     """The routes for those who watch over the process."""
     blueprint = Blueprint("health", __name__)
 
@@ -41,7 +42,8 @@ def health_blueprint(store: Store, sources: Sources, *, metrics_token: str) -> B
             return problem(401, "not_authorized", said, challenge_for("Bearer"))
         counters = metrics.render(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         return Response(
-            counters + backlog_metrics(store), content_type="text/plain; version=0.0.4; charset=utf-8"
+            counters + backlog_metrics(store, clock()),
+            content_type="text/plain; version=0.0.4; charset=utf-8",
         )
 
     return blueprint

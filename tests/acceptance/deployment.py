@@ -91,6 +91,7 @@ class Deployment:
         workers: int = 2,
         rate_limit: RateLimit | None = None,
         api: str = "leads-v1",
+        upgraded: bool = True,
         **settings: str,
     ) -> None:
         self.portal = PORTALS[api]
@@ -119,9 +120,11 @@ class Deployment:
             **(OAUTH if api == "contacts" else {}),
             **settings,
         }
-        store = Store(database_url)
-        upgrade(store)
-        store.dispose()
+        if upgraded:
+            store = Store(database_url)
+            upgrade(store)
+            store.dispose()
+        self.code: dict[str, Path] = {}  # by process, where its program is; else it is the present one
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.commands = {
             "web": ["gunicorn", "-c", "python:integration.web.gunicorn_conf", "integration.web.wsgi:app"],
@@ -134,15 +137,28 @@ class Deployment:
 
     def start(self, name: str) -> None:
         log = (self.folder / f"{name}.log").open("ab")
+        code = self.code.get(name, ROOT)
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-m", *self.commands[name]],
-            env=self.environment,
-            cwd=ROOT,
+            env={**self.environment, "PYTHONPATH": str(code)},
+            cwd=code,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
         log.close()
+
+    def run(self, *arguments: str, code: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        """`leadwire` with these arguments, until it ends."""
+        return subprocess.run(
+            [sys.executable, "-m", "integration", *arguments],
+            env={**self.environment, "PYTHONPATH": str(code)},
+            cwd=code,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            text=True,
+        )
 
     def kill(self, name: str) -> None:
         """kill -9 of a process and all its children at once."""

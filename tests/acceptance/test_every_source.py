@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from integration.config.sources import Configuration, Source, load_configuration
 from integration.core.clock import now
 from integration.core.values import RawRequest, Secret, Wire
 from integration.lead.merge import before as lead_before
-from integration.lead.merge import same, to_json
+from integration.lead.merge import same
+from integration.lead.record import Record
 from integration.mapping import MappingTest
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 from integration.store.identifiers import link
-from integration.store.lead_rows import create, lock, save
+from integration.store.records import add
 from integration.store.tables import metadata
 from tests import paypal
 from tests.acceptance.deployment import Deployment
@@ -180,10 +181,8 @@ def seed(running: Running, identifiers: Mapping[str, str], before: Mapping[str, 
 def know(store: Store, identifiers: Mapping[str, str], has: Mapping[str, Wire | None]) -> None:
     """The store knows a lead by these identifiers, and that HubSpot has these values of it."""
     with store.write() as connection:
-        create(connection, ["lead-1"], now())
+        add(connection, [Record("lead-1", fields=lead_before(has))], now())
         assert link(connection, dict.fromkeys(identifiers.items(), "lead-1"))
-        row = lock(connection, ["lead-1"])["lead-1"]
-        save(connection, [replace(row, document=to_json(lead_before(has)))], now())
 
 
 def other_than(lead: Mapping[str, Any], wanted: Mapping[str, Wire | None]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -68,6 +69,27 @@ def test_a_webhook_becomes_a_put_and_sigterm_ends_everything_well(deployment: De
     assert "Traceback" not in log
 
 
+def test_log_level_and_web_concurrency_are_how_much_is_said_and_by_how_many(tmp_path: Path) -> None:
+    deployment = Deployment(
+        f"sqlite:///{tmp_path}/leadwire.db", tmp_path, workers=0, WEB_CONCURRENCY="3", LOG_LEVEL="WARNING"
+    )
+    del deployment.environment["PROMETHEUS_MULTIPROC_DIR"]
+    deployment.commands = {"serve": ["integration", "serve"]}
+    with deployment:
+        deployment.seed_lead(GUID)
+        assert deployment.post(EVENT).json()["status"] == "accepted"
+        deployment.wait_until(lambda: deployment.lead(GUID)["city"] == "Rome", "the PUT arrives")
+        refused = requests.post(f"{deployment.url}/hooks/shop", data=b"{}", timeout=10)
+        assert refused.status_code == 401
+        programs = psutil.Process(deployment.processes["serve"].pid).children()
+        web = next(program for program in programs if "gunicorn" in " ".join(program.cmdline()))
+        deployment.wait_until(lambda: len(web.children()) == 3, "three web processes")
+        deployment.terminate("serve")
+    said = log_lines(deployment)
+    assert "request.rejected" in [line.get("action") for line in said]
+    assert {line["level"] for line in said} <= {"WARNING", "ERROR"}
+
+
 def test_a_worker_that_is_killed_starts_again(deployment: Deployment) -> None:
     deployment.seed_lead(GUID)
     worker = next(line for line in log_lines(deployment) if line.get("process") == "worker")
@@ -88,17 +110,21 @@ def test_a_port_that_is_taken_is_said_at_once(deployment: Deployment) -> None:
     assert done.stderr.decode().startswith(f"leadwire: cannot listen on port {deployment.port}: ")
 
 
-def test_a_worker_refuses_an_old_schema(deployment: Deployment) -> None:
+def test_a_worker_waits_for_the_schema(deployment: Deployment) -> None:
     environment = {**deployment.environment, "DATABASE_URL": f"sqlite:///{deployment.folder}/empty.db"}
-    done = subprocess.run(
-        [*LEADWIRE, "worker"], env=environment, cwd=ROOT, capture_output=True, timeout=30, check=False
+    log = deployment.folder / "waiting.log"
+    with log.open("wb") as output:
+        worker = subprocess.Popen([*LEADWIRE, "worker"], env=environment, cwd=ROOT, stderr=output)
+    deployment.wait_until(
+        lambda: "is not up to date: run `leadwire db upgrade`" in log.read_text(), "it says what it waits for"
     )
-    assert done.returncode == 1
-    assert done.stderr.decode().endswith("is not up to date: run `leadwire db upgrade`.\n")
     upgraded = subprocess.run(
         [*LEADWIRE, "db", "upgrade"], env=environment, cwd=ROOT, capture_output=True, timeout=30, check=True
     )
     assert upgraded.stdout.decode().endswith("empty.db is up to date.\n")
+    deployment.wait_until(lambda: "worker.started" in log.read_text(), "it goes on by itself")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
 
 
 def test_the_sandbox_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ than the folder's, and those of systems without one, are judged by a mapping mad
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from sqlalchemy import select
 
 from integration.core.clock import now
 from integration.core.settings import MIB
-from integration.http.bounded import Answer, Bounds
+from integration.http.client import Answer
 from integration.pipeline.replay import Counts, Replay
 from integration.pipeline.verification import Certificates, Verifier
 from integration.store import tables
 from integration.store.history import Selection
+from tests import paypal
 from tests.acceptance.served import MADE, MAPPINGS, Served, made, served, shipped
 from tests.vectors import FOLDER, VECTORS, certificate_of, options_of, read_vector, secret_of
 
@@ -81,11 +82,11 @@ def certificates_of(vector: dict[str, Any]) -> Certificates:
     """Certificates, where the sender of the vector has one: at no other address than the request names."""
     named = vector["headers"].get("PAYPAL-CERT-URL")
 
-    def get(url: str, _headers: Mapping[str, str], _bounds: Bounds) -> Answer:
+    def get(url: str) -> Answer:
         content = certificate_of(vector, FOLDER / "paypal")
         return Answer(200, {}, content) if content and url == named else Answer(404, {}, b"")
 
-    return Certificates(get=get)
+    return Certificates(paypal.InMemory(), get)
 
 
 def demanded_body(folder: Path, vector: dict[str, Any]) -> bytes | None:
@@ -131,7 +132,7 @@ def test_a_recorded_request_gets_its_verdict(
 def test_a_request_whose_certificate_cannot_be_had_is_to_come_again_and_is_kept(tmp_path: Path) -> None:
     folder = FOLDER / "paypal"
     vector = read_vector(folder / "vector.json")
-    gone = Certificates(get=lambda *_: Answer(404, {}, b""))
+    gone = Certificates(paypal.InMemory(), lambda _: Answer(404, {}, b""))
     with running(tmp_path, "paypal", vector, gone) as application:
         answer = requests.post(
             application.url,

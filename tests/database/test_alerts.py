@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from integration.core.values import Cause, Outcome
-from integration.operate.alerts import Alerts
+from integration.operate.alerts import Alerts, NotTaken
 from integration.operate.dead_letters import Letters, retry_dead
 from integration.store import alert_rows as stored
+from integration.store.ages import Ages, read_ages
+from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
-from tests.engine import SECOND, Engine
+from tests.engine import DAY, SECOND, Engine
 
 REFUSED = Cause("refused_by_hubspot", "HubSpot answered 400: no such city", "correct the mapping, then retry")
 TOKEN_REFUSED = Cause("token_refused", "HubSpot answered 401", "set a valid HUBSPOT_ACCESS_TOKEN")
@@ -29,13 +31,14 @@ class Chat:
     def __init__(self) -> None:
         self.messages: list[Mapping[str, Any]] = []
         self.failure: str | None = None
+        self.retry_after: float | None = None
         self.tried = 0
 
-    def post(self, message: Mapping[str, object]) -> str | None:
+    def post(self, message: Mapping[str, object]) -> NotTaken | None:
         self.tried += 1
         if self.failure is None:
             self.messages.append(message)
-        return self.failure
+        return None if self.failure is None else NotTaken(self.failure, self.retry_after)
 
     @property
     def last(self) -> Mapping[str, Any]:
@@ -147,6 +150,16 @@ def test_a_letter_whose_transaction_is_not_committed_yet_is_told_by_a_later_look
     assert len(watched.look()) == 1
 
 
+def test_a_receiver_that_asks_for_more_time_gets_it(watched: Watched) -> None:
+    watched.chat.failure, watched.chat.retry_after = "the receiver answered 429", 7200.0
+    dead_events(watched.engine, "a")
+    watched.look()
+    watched.chat.failure = None
+
+    assert watched.look(HOUR) == []
+    assert len(watched.look(HOUR)) == 1
+
+
 def test_a_post_that_fails_is_tried_again_with_growing_pauses_and_loses_nothing(
     watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,7 +191,7 @@ def test_a_restarted_worker_tells_nothing_twice(watched: Watched) -> None:
 
 
 def test_a_worker_that_dies_between_claim_and_post_leaves_the_alert_to_another(watched: Watched) -> None:
-    def die(_: Mapping[str, object]) -> str | None:
+    def die(_: Mapping[str, object]) -> NotTaken | None:
         raise KeyboardInterrupt
 
     dead_events(watched.engine, "a")
@@ -303,6 +316,87 @@ class TestDelivery:
         assert [message["alert"] for message in watched.look(MINUTE)] == ["delivery_resumed"]
 
 
+class TestLate:
+    def test_an_event_that_nobody_translates_is_told_and_so_is_its_end(self, watched: Watched) -> None:
+        watched.engine.post({"id": "a", "guid": "ann", "city": "Rome"})
+        assert watched.look(4 * MINUTE) == []
+        assert watched.look(2 * MINUTE) == [], "a moment ago it was not late yet"
+        (message,) = watched.look(MINUTE)
+        assert message["alert"] == "events_late"
+        assert message["since"] == "2025-11-24T16:00:01Z"
+        assert message["text"].startswith(
+            "Leadwire: the oldest untranslated event waits since 2025-11-24T16:00:01Z: no worker got through"
+        )
+        assert "worker.error" in message["cure"]
+        assert watched.look(MINUTE) == [], "once"
+        watched.engine.translate()
+        (message,) = watched.look(0)
+        assert message["alert"] == "events_late_over"
+        assert watched.look(MINUTE) == []
+
+    def test_a_lead_that_is_due_and_not_sent_is_told_and_so_is_its_end(self, watched: Watched) -> None:
+        watched.engine.post({"id": "a", "guid": "ann", "city": "Rome"})
+        watched.engine.translate()
+        watched.look(16 * MINUTE)
+        (message,) = watched.look(MINUTE)
+        assert (message["alert"], message["command"]) == ("leads_late", "leadwire status")
+        watched.engine.deliver()
+        assert [message["alert"] for message in watched.look(0)] == ["leads_late_over"]
+
+    def test_while_deliveries_are_paused_only_the_pause_is_told(self, watched: Watched) -> None:
+        watched.engine.hubspot.outcome = Outcome("stop", 401, TOKEN_REFUSED)
+        watched.engine.post({"id": "a", "guid": "ann", "city": "Rome"})
+        watched.engine.work()
+        told = [message["alert"] for _ in range(20) for message in watched.look(MINUTE)]
+        assert told == ["delivery_paused"]
+
+    def test_what_waits_on_purpose_is_not_late(self, watched: Watched) -> None:
+        engine = watched.engine
+        engine.post({"id": "a", "guid": "ann", "city": "Rome"})
+        engine.post({"id": "b", "guid": "bob", "city": "Rome"})
+        later = engine.now + DAY
+        with engine.store.write() as connection:
+            connection.execute(text("UPDATE events SET leased_until = :at"), {"at": later})
+            assert read_ages(connection, engine.now) == Ages(None, None)
+            connection.execute(text("UPDATE events SET leased_by = 'w'"))
+            assert read_ages(connection, engine.now).untranslated_since == engine.now - SECOND
+            connection.execute(text("UPDATE events SET leased_by = NULL, leased_until = 0"))
+        engine.translate()
+        with engine.store.write() as connection:
+            assert read_ages(connection, engine.now) == Ages(None, engine.now)
+            connection.execute(text("UPDATE leads SET priority = 1"))
+            assert read_ages(connection, engine.now) == Ages(None, None), "a replay's come last"
+            connection.execute(text("UPDATE leads SET priority = 0, due_at = :at"), {"at": later})
+            assert read_ages(connection, engine.now) == Ages(None, None)
+
+    def test_the_ages_are_gauges(self, engine: Engine) -> None:
+        engine.post({"id": "a", "guid": "ann", "city": "Rome"})
+        engine.translate()
+        engine.post({"id": "b", "guid": "bob", "city": "Rome"})
+        gauges = backlog_metrics(engine.store, engine.now + 60 * SECOND).decode()
+        assert "leadwire_oldest_event_age_seconds 60.0" in gauges
+        assert "leadwire_oldest_due_age_seconds 61.0" in gauges
+
+
+def test_the_ages_are_found_by_an_index(store: Store) -> None:
+    with store.write() as connection:
+        _fill(connection)
+        connection.execute(text("UPDATE events SET state = 'received' WHERE settled_at < 1000"))
+        connection.execute(text("ANALYZE events"))
+    asked = _statements(store, lambda: _read_ages(store))
+    plans = [_plan(store, statement, parameters) for statement, parameters in asked]
+    assert len(plans) == 2
+    for plan, index in zip(plans, ("events_received", "leads_due"), strict=True):
+        assert index in plan, plan
+        assert "Sort" not in plan, plan
+        assert "TEMP B-TREE" not in plan, plan
+
+
+def _read_ages(store: Store) -> Ages:
+    with store.read() as connection:
+        return read_ages(connection, 1)
+
+
 def _statements(store: Store, work: Callable[[], object]) -> list[tuple[str, object]]:
     asked: list[tuple[str, object]] = []
 
@@ -345,15 +439,19 @@ def test_what_is_news_is_found_by_an_index_however_much_is_stored(store: Store, 
     assert news is not None
     assert (news.count, news.oldest, news.example) == (5, 1907, f"{kind[0]}1987")
     assert len(asked) == 2
-    explain = "EXPLAIN QUERY PLAN" if store.is_sqlite else "EXPLAIN"
     for statement, parameters in asked:
-        with store.write() as connection:
-            if not store.is_sqlite:
-                # its planner scans tables as small as these, unless it must not
-                connection.execute(text("SET LOCAL enable_seqscan = off"))
-            rows = connection.exec_driver_sql(f"{explain} {statement}", parameters)  # type: ignore[arg-type]
-            plan = "\n".join(str(row[-1]) for row in rows)
+        plan = _plan(store, statement, parameters)
         assert f"{kind}s_dead_by_time" in plan, plan
+
+
+def _plan(store: Store, statement: str, parameters: object) -> str:
+    explain = "EXPLAIN QUERY PLAN" if store.is_sqlite else "EXPLAIN"
+    with store.write() as connection:
+        if not store.is_sqlite:
+            # its planner scans tables as small as these, unless it must not
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters)  # type: ignore[arg-type]
+        return "\n".join(str(row[-1]) for row in rows)
 
 
 def test_a_look_asks_one_small_question_for_each_cause(store: Store) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from integration.core.settings import RateLimit
-from integration.core.values import Cause, Outcome
+from integration.core.values import Cause, EventState, Outcome
+from integration.lead.record import RecordState
 from integration.operate import dead_letters
 from integration.operate.dead_letters import Letters, Retried, count_dead, retry_dead
 from integration.store.views.dead_views import DeadGroup, dead_groups
@@ -61,16 +62,21 @@ def test_letters_of_a_cause_come_newest_first_a_page_at_a_time(engine: Engine) -
     events = [dead_event(engine, str(number)) for number in range(3)]
     leads = [dead_lead(engine, guid) for guid in ("bob", "cleo")]
     with engine.store.read() as connection:
-        code = list_events(connection, limit=1, state="dead")[0].cause.code  # type: ignore[union-attr]
-        first = list_events(connection, state="dead", cause=code, limit=2)
-        second = list_events(connection, state="dead", cause=code, limit=2, before=first[-1].id)
-        lead_page = list_leads(connection, now=0, state="dead", cause=REFUSED.code, limit=1)
+        code = list_events(connection, limit=1, state=EventState.DEAD)[0].cause.code  # type: ignore[union-attr]
+        first = list_events(connection, state=EventState.DEAD, cause=code, limit=2)
+        second = list_events(connection, state=EventState.DEAD, cause=code, limit=2, before=first[-1].id)
+        lead_page = list_leads(connection, now=0, state=RecordState.DEAD, cause=REFUSED.code, limit=1)
         lead_rest = list_leads(
-            connection, now=0, state="dead", cause=REFUSED.code, limit=9, before=lead_page[0].row.id
+            connection,
+            now=0,
+            state=RecordState.DEAD,
+            cause=REFUSED.code,
+            limit=9,
+            before=lead_page[0].record.id,
         )
-        other = list_leads(connection, now=0, state="dead", cause="other", limit=9)
+        other = list_leads(connection, now=0, state=RecordState.DEAD, cause="other", limit=9)
     assert [line.id for line in (*first, *second)] == events[::-1]
-    assert [lead.row.id for lead in (*lead_page, *lead_rest)] == leads[::-1]
+    assert [lead.record.id for lead in (*lead_page, *lead_rest)] == leads[::-1]
     assert other == []
 
 
@@ -132,10 +138,10 @@ def test_leads_are_listed_and_found_by_whatever_they_are_known_by(engine: Engine
         known = ("ann", "Ann@Example.com", "guid=ann", "email=ann@example.com", ann)
         assert [find_lead_id(connection, one) for one in known] == [ann] * 5
         assert find_lead_id(connection, "nobody") is None
-        assert {lead.row.id for lead in list_leads(connection, now=0, limit=9)} == {ann, bob}
+        assert {lead.record.id for lead in list_leads(connection, now=0, limit=9)} == {ann, bob}
         (first,) = list_leads(connection, now=0, limit=1)
-        (second,) = list_leads(connection, now=0, limit=1, before=first.row.id)
-    assert {first.row.id, second.row.id} == {ann, bob}
+        (second,) = list_leads(connection, now=0, limit=1, before=first.record.id)
+    assert {first.record.id, second.record.id} == {ann, bob}
 
 
 def test_the_status_counts_what_waits_and_what_was_sent(engine: Engine) -> None:
@@ -152,7 +158,7 @@ def test_the_status_counts_what_waits_and_what_was_sent(engine: Engine) -> None:
     with engine.store.read() as connection:
         status = read_status(connection, engine.now + SECOND, RateLimit(100, 10))
     backlog = status.backlog
-    assert (backlog.events_received, status.oldest_event_at) == (1, engine.now)
+    assert (backlog.events_received, status.ages.untranslated_since) == (1, engine.now)
     assert (backlog.leads_waiting, backlog.leads_leased) == (1, 0)
     assert backlog.oldest_waiting_since == waiting_since, "what is dead does not wait"
     assert (sum(backlog.dead_events.values()), backlog.dead_leads) == (1, {"refused_by_hubspot": 1})

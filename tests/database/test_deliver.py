@@ -14,9 +14,10 @@ from integration.core.clock import new_id
 from integration.core.errors import SettingError, StoreUnavailableError
 from integration.core.settings import RateLimit
 from integration.core.values import Bundle, Cause, FieldChange, Outcome, Update
-from integration.lead.merge import merge, to_json
+from integration.lead.merge import merge
+from integration.lead.record import Record, RecordState
 from integration.pipeline.deliver import LONGEST_REQUEST_SECONDS, Deliverer
-from integration.store import identifiers, lead_rows
+from integration.store import identifiers, records
 from integration.store.engine import Store
 
 START = 1_800_000_000_000_000
@@ -92,17 +93,17 @@ def make(store: Store, hubspot: FakeHubSpot, clock: Clock) -> Iterator[Make]:
 def add_due(store: Store, count: int) -> list[str]:
     ids = [new_id(START) for _ in range(count)]
     with store.write() as connection:
-        lead_rows.create(connection, ids, START)
+        records.add(connection, [Record(id) for id in ids], START)
         identifiers.link(connection, {("guid", f"guid-{number}"): id for number, id in enumerate(ids)})
-        rows = lead_rows.lock(connection, ids)
-        lead_rows.save(connection, [due(rows[id], number) for number, id in enumerate(ids)], START)
+        rows = records.lock(connection, ids)
+        records.save(connection, [due(rows[id], number) for number, id in enumerate(ids)], START)
     return ids
 
 
-def due(row: lead_rows.LeadRow, number: int) -> lead_rows.LeadRow:
+def due(row: Record, number: int) -> Record:
     change = FieldChange("city", f"city {number}", "latest", "mappings/shop/mapping.yaml:9", "the city")
     state = merge({}, [Update(f"e{number}-0", (START, f"shop/{number}"), (change,))])
-    return replace(row, state="due", due_at=START, waiting_since=START, document=to_json(state))
+    return replace(row, state=RecordState.DUE, due_at=START, waiting_since=START, fields=state)
 
 
 def states(store: Store) -> list[str]:
@@ -159,8 +160,8 @@ def test_a_lead_that_is_claimed_again_while_its_split_call_goes_on_stays_held(
     assert halves_begun.wait(10)
 
     with store.write() as connection:
-        row = lead_rows.lock(connection, [first])[first]
-        lead_rows.save(connection, [due(row, 7)], START)
+        row = records.lock(connection, [first])[first]
+        records.save(connection, [due(row, 7)], START)
     (again,) = deliverer.claim(4).jobs
     assert [row.id for row in again.rows] == [first]
     may_end.set()
@@ -291,8 +292,8 @@ def add_due_if_empty(store: Store) -> None:
     change = FieldChange("phone", "123", "if_empty", "mappings/shop/mapping.yaml:10", "the phone")
     state = merge({}, [Update("e9-0", (START, "shop/9"), (change,))])
     with store.write() as connection:
-        row = lead_rows.lock(connection, [lead_id])[lead_id]
-        lead_rows.save(connection, [replace(row, document=to_json(state))], START)
+        row = records.lock(connection, [lead_id])[lead_id]
+        records.save(connection, [replace(row, fields=state)], START)
 
 
 @pytest.mark.parametrize(

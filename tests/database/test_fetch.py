@@ -14,13 +14,15 @@ import pytest
 from sqlalchemy import text
 
 from integration.config.sources import Source
-from integration.core.values import RawRequest
+from integration.core.durations import FETCH_LEASE_SECONDS
+from integration.core.values import MAIN_ACCOUNT, RawRequest
+from integration.http.client import Client
 from integration.operate.dead_letters import Letters, retry_dead
-from integration.pipeline.fetch import GIVE_UP_SECONDS, Fetcher, Got, fetch_now
+from integration.pipeline.fetch import Access, Fetcher, Got, fetch_now
 from integration.pipeline.replay import Replay
 from integration.pipeline.shared_token import SourceTokens
-from integration.pipeline.verification import Certificates, Verifier
-from integration.store import fetches
+from integration.pipeline.verification import Verifier, published
+from integration.store import fetches, pause_rows
 from integration.store.backlog import backlog_metrics, read_backlog
 from integration.store.engine import Store
 from integration.store.fetches import FetchJob
@@ -146,12 +148,9 @@ def test_a_body_in_a_field_of_a_form_says_what_to_fetch(shop: Shop) -> None:
     request = RawRequest("shop", "POST", "https://x/hooks/shop", "", headers, form, 1)
     job = FetchJob(ClaimedEvent("r-0", "shop", 0, "e1", "r", request), 0, None)
 
-    assert isinstance(
-        fetch_now(
-            source, job, SourceTokens(shop.engine.store, lambda: shop.engine.now).of, MIB, allow_private=True
-        ),
-        Got,
-    )
+    clock = lambda: shop.engine.now  # noqa: E731 - one line
+    access = Access(SourceTokens(shop.engine.store, clock).of, Client(), clock)
+    assert isinstance(fetch_now(source, job, access, MIB), Got)
     assert shop.api.paths == ["/v1/payments/tr_1"]
 
 
@@ -161,7 +160,7 @@ def test_what_waits_is_counted_by_source(shop: Shop) -> None:
     shop.engine.translate()
     with shop.engine.store.read() as connection:
         assert read_backlog(connection).events_fetching == {"shop": 3}
-    assert 'leadwire_events_fetching{source="shop"} 3.0' in backlog_metrics(shop.engine.store).decode()
+    assert 'leadwire_events_fetching{source="shop"} 3.0' in backlog_metrics(shop.engine.store, 0).decode()
     shop.fetcher().run_once()
     with shop.engine.store.read() as connection:
         assert read_backlog(connection).events_fetching == {}
@@ -221,7 +220,7 @@ def test_the_pauses_grow_and_retry_after_is_kept(shop: Shop) -> None:
         due = shop.fetch_line().due_at
         assert due is not None
         waits.append((due - shop.engine.now) / SECOND)
-        shop.engine.now = due
+        shop.engine.now += 8 * SECOND  # the pause of the whole source is over too
     assert [low <= wait <= 2 * low for wait, low in zip(waits, (0.5, 1, 2, 4), strict=True)] == [True] * 4
     shop.api.headers = {"Content-Type": "application/json", "Retry-After": "120"}
     shop.fetcher().run_once()
@@ -241,7 +240,7 @@ def test_after_three_days_the_event_is_dead_and_can_be_retried(shop: Shop) -> No
     shop.engine.post({"id": "e1", "payment": "tr_1"})
     shop.answer({}, 500)
     shop.work()
-    shop.engine.now += (GIVE_UP_SECONDS + 2) * SECOND
+    shop.engine.now += 3 * DAY + 2 * SECOND
     shop.work()
     cause = shop.events[0].cause
     assert cause is not None
@@ -250,6 +249,7 @@ def test_after_three_days_the_event_is_dead_and_can_be_retried(shop: Shop) -> No
     assert cause.cure.endswith("run `leadwire dead retry --cause fetch_gave_up`.")
     shop.answer(ANSWER)
     retry_dead(shop.engine.store, lambda: shop.engine.now, Letters(), lambda _: None)
+    shop.engine.now += 2 * SECOND
     shop.work()
     assert shop.states == ["translated"]
 
@@ -374,7 +374,7 @@ def test_replay_can_fetch_anew(shop: Shop) -> None:
         shop.engine.store,
         shop.engine.sources,
         clock,
-        Verifier(Certificates()),
+        Verifier(published(shop.engine.store, allow_private=False)),
         max_body_bytes=MIB,
         fetch_anew=True,
     )
@@ -449,6 +449,75 @@ def test_after_a_failure_one_request_at_a_time_shows_whether_the_api_works_again
     shop.engine.now += 300 * SECOND
     assert fetcher.run_once() == 1
     assert fetcher.run_once() == 4
+
+
+def test_a_pause_of_an_api_holds_for_all_workers_and_one_of_them_probes_it(shop: Shop) -> None:
+    for number in range(10):
+        shop.engine.post({"id": f"e{number}", "payment": "tr_1"})
+    shop.answer({}, 503)
+    shop.engine.translate()
+    workers = [shop.fetcher(name) for name in ("one", "two", "three")]
+    workers[0].run_once()
+    assert [worker.run_once() for worker in workers] == [0, 0, 0]
+
+    shop.engine.now += 300 * SECOND
+    assert len([job for worker in workers for job in worker._claim("shop", paused(shop))]) == 1
+    assert [worker.run_once() for worker in workers] == [0, 0, 0], "the probe is on its way"
+
+
+def test_the_probe_of_a_worker_that_died_is_taken_by_another_when_its_lease_is_over(shop: Shop) -> None:
+    for number in range(4):
+        shop.engine.post({"id": f"e{number}", "payment": "tr_1"})
+    shop.answer({}, 503)
+    shop.engine.translate()
+    shop.fetcher("one").run_once()
+    shop.engine.now += 300 * SECOND
+    assert shop.fetcher("dies")._claim("shop", paused(shop))
+
+    shop.engine.now += (FETCH_LEASE_SECONDS - 1) * SECOND
+    assert shop.fetcher("other").run_once() == 0
+    shop.engine.now += SECOND
+    assert shop.fetcher("other").run_once() == 1
+
+
+def test_those_that_fail_together_begin_one_pause(shop: Shop) -> None:
+    for number in range(8):
+        shop.engine.post({"id": f"e{number}", "payment": "tr_1"})
+    shop.answer({}, 503)
+    shop.engine.translate()
+    started = [*shop.fetcher("one").start(lambda: None), *shop.fetcher("two").start(lambda: None)]
+    for future in started:
+        future.result()
+
+    pause = paused(shop)
+    assert pause.pauses == 1
+    assert "answered 503" in pause.reason
+
+
+def test_an_api_that_asks_for_more_time_gets_it_from_all(shop: Shop) -> None:
+    shop.engine.post({"id": "e1", "payment": "tr_1"})
+    shop.engine.post({"id": "e2", "payment": "tr_1"})
+    shop.api.headers = {"Retry-After": "1.5"}
+    shop.answer({}, 429)
+    shop.engine.translate()
+    shop.fetcher().run_once()
+    assert paused(shop).until == shop.engine.now + 3 * SECOND // 2
+
+
+def test_what_began_before_a_pause_does_not_end_it(shop: Shop) -> None:
+    with shop.engine.store.write() as connection:
+        began = shop.engine.now
+        assert pause_rows.pause_source(
+            connection, MAIN_ACCOUNT, "shop", began + SECOND, before=0, reason="answered 503"
+        )
+        assert not pause_rows.resume_source(connection, MAIN_ACCOUNT, "shop", began)
+        assert pause_rows.resume_source(connection, MAIN_ACCOUNT, "shop", began + SECOND)
+        assert pause_rows.source_pauses(connection, MAIN_ACCOUNT) == {}
+
+
+def paused(shop: Shop) -> pause_rows.SourcePause:
+    with shop.engine.store.read() as connection:
+        return pause_rows.source_pauses(connection, MAIN_ACCOUNT)["shop"]
 
 
 def test_two_workers_never_fetch_the_same(shop: Shop) -> None:
@@ -601,7 +670,7 @@ def test_a_grant_that_was_revoked_lets_the_event_wait_and_names_the_setting(rene
     assert renewing.shop.api.asked == []
     assert renewing.shop.fetch_line().detail == (
         "mappings/shop/mapping.yaml:9: fetch: 127.0.0.1 says that the grant in SHOP_REFRESH_TOKEN is not good"
-        " any more; connect the app once more and set SHOP_REFRESH_TOKEN anew"
+        " any more; connect the app again and set SHOP_REFRESH_TOKEN to the new refresh token"
     )
 
 

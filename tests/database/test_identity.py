@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from integration.core.values import Outcome
+from integration.lead.record import BundleTiming
 from integration.operate.linking import link, unlink
-from integration.pipeline.bundles import BundleTiming
 from integration.pipeline.translate import Translator
-from integration.store import identifiers, lead_rows
+from integration.store import identifiers, records
 from integration.store.views.event_views import find_event, list_events
-from tests.engine import DAY, MIB, REFUSED, SECOND, Engine
+from tests.engine import DAY, MAPPING, MIB, REFUSED, SECOND, Engine
 
 
 def known_by(engine: Engine, known: str) -> dict[str, str]:
@@ -34,6 +36,29 @@ def test_two_leads_that_turn_out_to_be_one_have_their_fields_by_their_clocks(eng
     assert known_by(engine, "ann") == {"guid": "ann", "email": "ann@example.com", "customer": "cus_1"}
 
 
+@pytest.mark.parametrize("said_first", ["customer", "email"])
+def test_of_two_leads_that_turn_out_to_be_one_the_older_id_survives(engine: Engine, said_first: str) -> None:
+    mapping = MAPPING.replace(
+        "  {guid: guid, email: email,\n  keys: {customer: customer}}",
+        "  {email: email, keys: {customer: customer}}"
+        if said_first == "email"
+        else "  {keys: {customer: customer}, email: email}",
+    )
+    engine.write_mapping(mapping)
+    engine.post({"id": "a", "customer": "cus_1", "city": "Rome"})
+    engine.translate()
+    engine.post({"id": "b", "email": "ann@example.com", "score": 1})
+    engine.translate()
+    older, younger = engine.lead("customer=cus_1").id, engine.lead("ann@example.com").id
+    assert older < younger
+
+    engine.post({"id": "c", "customer": "cus_1", "email": "ann@example.com"})
+    engine.translate()
+
+    assert engine.lead("customer=cus_1").id == older, "people may have written it down"
+    assert engine.lead("ann@example.com").id == older
+
+
 def test_what_belongs_to_a_lead_goes_with_it(engine: Engine) -> None:
     first = engine.post({"id": "a", "customer": "cus_1", "city": "Rome", "score": 1})
     engine.post({"id": "b", "guid": "ann", "score": 2})
@@ -55,7 +80,7 @@ def test_a_lead_is_never_merged_while_it_is_on_its_way(engine: Engine) -> None:
         engine.post({"id": id, "customer": id, "guid": guid, "city": "Rome"})
     engine.translate()
     with engine.store.write() as connection:
-        found = lead_rows.claim_due(connection, "other", engine.now, engine.now + 60 * SECOND, 10)
+        found = records.claim_due(connection, "other", engine.now, engine.now + 60 * SECOND, 10)
     assert len(found) == 2
 
     engine.post({"id": "c", "customer": "a", "guid": "ann", "city": "Oslo"})
@@ -63,7 +88,7 @@ def test_a_lead_is_never_merged_while_it_is_on_its_way(engine: Engine) -> None:
     assert engine.lead("customer=a").id != engine.lead("ann").id
 
     with engine.store.write() as connection:
-        lead_rows.recover_expired(connection, engine.now + 61 * SECOND)
+        records.recover_expired(connection, engine.now + 61 * SECOND)
     engine.now += 62 * SECOND
     engine.work()
     assert engine.lead("customer=a").id == engine.lead("ann").id

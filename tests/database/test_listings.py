@@ -6,11 +6,23 @@ from typing import Unpack
 
 from sqlalchemy import text
 
-from integration.core.values import Bundle, Cause, FieldChange, IncomingEvent, Outcome, RawRequest, Update
-from integration.store import identifiers, inbox, lead_rows, updates
-from integration.store.attempts import Attempt, add_attempts
+from integration.core.values import (
+    Attempt,
+    Bundle,
+    Cause,
+    EventEnd,
+    EventState,
+    FieldChange,
+    IncomingEvent,
+    Outcome,
+    RawRequest,
+    Update,
+)
+from integration.lead.record import Record
+from integration.store import identifiers, inbox, records, updates
+from integration.store.attempts import add_attempts
 from integration.store.engine import Store
-from integration.store.inbox import Arrival, SettledEvent
+from integration.store.inbox import Arrival
 from integration.store.views.event_views import (
     EventFilter,
     events_of_request,
@@ -44,8 +56,8 @@ def arrive(store: Store, *arrivals: Arrival) -> list[str]:
 def settle(store: Store, event_id: str, state: str, lead_id: str | None = None) -> None:
     cause = None if state == "translated" else Cause(f"{state}_code", f"{state} detail", f"{state} cure")
     with store.write() as connection:
-        event = SettledEvent(event_id, state, "invoice.paid", START, lead_id, cause, "v1")
-        inbox.settle_events(connection, [event], START)
+        event = EventEnd(event_id, EventState(state), "invoice.paid", START, lead_id, cause, "v1")
+        inbox.end_events(connection, [event], START)
 
 
 def test_events_come_newest_first_a_page_at_a_time(store: Store) -> None:
@@ -68,16 +80,16 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
     with store.read() as connection:
         by_source = list_events(connection, limit=9, source="stripe")
         by_state = {
-            state: [line.id for line in list_events(connection, limit=9, state=state)]
-            for state in ("received", "translated", "ignored", "dead")
+            state: [line.id for line in list_events(connection, limit=9, state=state)] for state in EventState
         }
-        (line,) = list_events(connection, limit=9, state="dead", source="stripe")
+        (line,) = list_events(connection, limit=9, state=EventState.DEAD, source="stripe")
     assert [line.id for line in by_source] == [f"{waiting}-0", f"{dead}-0"]
     assert by_state == {
         "received": [f"{waiting}-0"],
         "translated": [],
         "ignored": [f"{ignored}-0"],
         "dead": [f"{dead}-0"],
+        "fetching": [],
     }
     assert line.cause == Cause("dead_code", "dead detail", "dead cure")
 
@@ -95,13 +107,15 @@ def test_events_of_a_lead_a_type_a_time_and_all_of_it_together(store: Store) -> 
             return [line.id.removesuffix("-0") for line in list_events(connection, limit=9, **wanted)]
 
     assert found(lead_id="01LEAD") == [last, other, first]
-    assert found(lead_id="01LEAD", source="stripe", type="invoice.paid", state="translated") == [first]
-    assert found(lead_id="01OTHER", state="translated") == []
+    assert found(lead_id="01LEAD", source="stripe", type="invoice.paid", state=EventState.TRANSLATED) == [
+        first
+    ]
+    assert found(lead_id="01OTHER", state=EventState.TRANSLATED) == []
     assert found(type="refund") == [last]
     assert found(type="invoice.paid", source="stripe") == [second, first]
-    assert found(state="dead", source="stripe", type="invoice.paid") == [second]
-    assert found(state="dead", cause="dead_code") == [second]
-    assert found(state="dead", cause="another") == []
+    assert found(state=EventState.DEAD, source="stripe", type="invoice.paid") == [second]
+    assert found(state=EventState.DEAD, cause="dead_code") == [second]
+    assert found(state=EventState.DEAD, cause="another") == []
     assert found(since=START + 2 * SECOND, until=START + 4 * SECOND) == [other, second]
     assert found(lead_id=None, type=None, state=None) == [last, other, second, first]
 
@@ -135,7 +149,7 @@ def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(
     change = FieldChange("plan", "Pro", "latest", "mappings/stripe/mapping.yaml:9", "the plan")
     settle(store, event_id, "translated", lead_id)
     with store.write() as connection:
-        lead_rows.create(connection, [lead_id], START)
+        records.add(connection, [Record(lead_id)], START)
         identifiers.link(connection, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id})
         updates.put(connection, [(lead_id, Update(event_id, (START, "stripe/evt"), (change,), "v1"))])
         carried = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Pro"}, [event_id])

@@ -7,9 +7,11 @@ import pytest
 from integration.core.errors import LeadwireError
 from integration.core.values import Cause, Outcome
 from integration.lead.merge import pending
+from integration.lead.record import Priority
 from integration.pipeline.replay import Counts, compile_where
+from integration.store.documents import fields_text
 from integration.store.history import Selection
-from integration.store.lead_rows import LIVE, REPLAYED, claim_due
+from integration.store.records import claim_due
 from integration.store.views.event_views import find_event, list_events
 from tests.engine import DAY, MAPPING, SECOND, START, Engine
 
@@ -33,10 +35,10 @@ def test_delivered_history_sends_nothing(engine: Engine) -> None:
 def test_a_mapping_that_only_moved_in_its_file_changes_nothing(engine: Engine) -> None:
     engine.post({"id": "a", **ANN, "city": "Rome"})
     engine.work()
-    before = engine.lead("ann").document
+    before = fields_text(engine.lead("ann").fields)
     engine.write_mapping(f"# A comment above all rules.\n{MAPPING}")
     assert engine.replay().changed == 0
-    assert engine.lead("ann").document == before, "the line and version that really set it stay"
+    assert fields_text(engine.lead("ann").fields) == before, "the line and version that really set it stay"
 
 
 def test_a_changed_mapping_sends_only_what_differs(engine: Engine) -> None:
@@ -46,6 +48,20 @@ def test_a_changed_mapping_sends_only_what_differs(engine: Engine) -> None:
     engine.change_mapping("city: city", "city: town")
     assert engine.replay() == Counts(events=2, matched=2, changed=1, leads=1)
     assert engine.work() == [("ann", {"city": "Ostia"})]
+
+
+@pytest.mark.parametrize(("write", "sent"), [("earliest", "Rome"), ("latest", None)])
+def test_a_write_rule_that_alone_is_changed_is_a_change(engine: Engine, write: str, sent: str | None) -> None:
+    engine.post({"id": "a", "guid": "ann", "city": "Rome"})
+    engine.post({"id": "b", "guid": "ann", "city": "Oslo"})
+    assert engine.work() == [("ann", {"city": "Oslo"})]
+
+    engine.change_mapping("city: city", f"city: {{from: city, write: {write}}}")
+
+    planned = engine.plan()
+    assert [[field.name for field in lead.fields] for lead in planned.leads] == ([["city"]] if sent else [])
+    assert engine.replay().changed == (2 if sent else 0)
+    assert engine.work() == ([("ann", {"city": sent})] if sent else [])
 
 
 def test_a_field_that_is_no_longer_set_stays_at_hubspot(engine: Engine) -> None:
@@ -128,7 +144,7 @@ def test_live_changes_go_before_replayed_ones(engine: Engine) -> None:
     engine.now += SECOND
     engine.post({"id": "b", **BOB, "town": "Oslo"})
     engine.translate()
-    assert (engine.lead("ann").priority, engine.lead("bob").priority) == (REPLAYED, LIVE)
+    assert (engine.lead("ann").priority, engine.lead("bob").priority) == (Priority.REPLAYED, Priority.LIVE)
     assert engine.lead("ann").due_at < engine.lead("bob").due_at  # type: ignore[operator]
     with engine.store.write() as connection:
         claimed = claim_due(connection, "other", engine.now + SECOND, engine.now + 2 * SECOND, limit=1)

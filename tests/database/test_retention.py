@@ -11,7 +11,7 @@ from integration.core.clock import first_id_at
 from integration.core.values import Cause, Outcome
 from integration.operate import retention
 from integration.pipeline.replay import Counts
-from integration.store import history, lead_rows
+from integration.store import history, records
 from integration.store.views.request_views import find_request
 from tests.engine import DAY, SECOND, START, Engine
 
@@ -68,7 +68,7 @@ def test_pruning_twice_counts_once(engine: Engine) -> None:
         engine.now += 31 * DAY
         engine.prune()
     with engine.store.write() as connection:
-        lead_rows.mark_for_refold(connection, [engine.lead("ann").id])
+        records.mark_for_rebuild(connection, [engine.lead("ann").id])
     assert engine.work() == []
     assert engine.values("ann") == {"score": 15}
 
@@ -116,7 +116,7 @@ def _dead_event(engine: Engine) -> None:
 def _to_be_rebuilt(engine: Engine) -> None:
     engine.work()
     with engine.store.write() as connection:
-        lead_rows.mark_for_refold(connection, [engine.lead("ann").id])
+        records.mark_for_rebuild(connection, [engine.lead("ann").id])
 
 
 @pytest.mark.parametrize("leave", [_unsent, _dead_lead, _untranslated, _dead_event, _to_be_rebuilt])
@@ -152,7 +152,7 @@ def test_a_request_goes_only_whole(engine: Engine) -> None:
     engine.prune()
     assert kept(engine, mixed, neighbour) == [True, False]
     with engine.store.write() as connection:
-        lead_rows.mark_for_refold(connection, [engine.lead("ann").id])
+        records.mark_for_rebuild(connection, [engine.lead("ann").id])
     engine.work()
     assert engine.values("ann") == {"score": 13}
 

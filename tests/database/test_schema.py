@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from integration.store.engine import Store
-from integration.store.schema import SchemaBehindError, require_current, versions
+from integration.store.schema import SchemaBehindError, require_current, version_of, versions
 from integration.store.tables import metadata
 from integration.store.upgrade import migrations, upgrade
 
@@ -33,7 +33,7 @@ def test_partial_indexes_are_partial(store: Store) -> None:
 
 
 def test_upgrading_twice_changes_nothing(store: Store) -> None:
-    upgrade(store)
+    assert upgrade(store) is None
 
     require_current(store)
 
@@ -50,6 +50,9 @@ def test_a_newer_schema_is_welcome_to_old_code(store: Store) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     require_current(store)
+    assert upgrade(store) == "9999", "it stays as it is"
+    with store.read() as connection:
+        assert version_of(connection) == "9999"
 
 
 def test_the_versions_are_those_of_the_migrations_in_their_order() -> None:

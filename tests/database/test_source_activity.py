@@ -7,10 +7,10 @@ import re
 from sqlalchemy import event, text
 
 from integration.core.clock import new_id
-from integration.core.values import Cause, IncomingEvent, RawRequest
+from integration.core.values import Cause, EventEnd, EventState, IncomingEvent, RawRequest
 from integration.store import inbox
 from integration.store.engine import Store
-from integration.store.inbox import Arrival, SettledEvent
+from integration.store.inbox import Arrival
 from integration.store.views.source_views import SourceActivity, source_activities
 
 NOW = 1_764_000_000_000_000
@@ -34,8 +34,8 @@ def arrive(
 def die(store: Store, request_id: str) -> None:
     cause = Cause("wrong_type", "what", "cure")
     with store.write() as connection:
-        settled = SettledEvent(f"{request_id}-0", "dead", "paid", NOW, None, cause, "v1")
-        inbox.settle_events(connection, [settled], NOW)
+        settled = EventEnd(f"{request_id}-0", EventState.DEAD, "paid", NOW, None, cause, "v1")
+        inbox.end_events(connection, [settled], NOW)
 
 
 def test_the_last_event_and_the_failures_of_the_last_day(store: Store) -> None:

@@ -9,12 +9,13 @@ import pytest
 import requests
 from sqlalchemy import text
 
+from integration.core.durations import TOKEN_LEASE_SECONDS
 from integration.core.errors import StoreUnavailableError
 from integration.core.values import MICROS_PER_SECOND, Cause
-from integration.http.client import Http
-from integration.http.oauth import Credentials, Grant, TokenUnavailableError
-from integration.hubspot.hubspot_oauth import refresh
-from integration.pipeline.shared_token import LEASE_SECONDS, SharedToken
+from integration.http.client import Client
+from integration.http.oauth import Credentials, Grant, TokenUnavailableError, refresh
+from integration.hubspot.hubspot_token import oauth_at
+from integration.pipeline.shared_token import SharedToken
 from integration.sandbox import SandboxServer, run_sandbox
 from integration.store import token_rows
 from integration.store.engine import Store
@@ -179,7 +180,7 @@ def test_what_could_not_be_committed_is_not_used_and_the_refresh_token_from_befo
         with pytest.raises(StoreUnavailableError):
             token.value()
 
-    hub.now += (LEASE_SECONDS + 1) * SECOND
+    hub.now += (TOKEN_LEASE_SECONDS + 1) * SECOND
     assert token.value() == "token-3"
     assert hub.token(store).value() == "token-3", "as every worker, also after a restart"
     assert hub.asked_with == ["refresh", "refresh-1", "refresh-1"]
@@ -203,7 +204,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 def test_a_refresh_token_becomes_an_access_token(sandbox: SandboxServer) -> None:
-    grant = refresh(Http(sandbox.url), CREDENTIALS)
+    grant = refresh(Client(), oauth_at(sandbox.url), CREDENTIALS)
     assert grant.access_token
     assert grant.expires_in == 1800
     assert grant.access_token not in repr(grant)
@@ -215,10 +216,10 @@ def test_a_refresh_token_becomes_an_access_token(sandbox: SandboxServer) -> None
 def test_a_revoked_grant_is_told_apart_from_trouble_that_passes(sandbox: SandboxServer) -> None:
     requests.post(f"{sandbox.url}/_sandbox/oauth", json={"revoked": True}, timeout=5).raise_for_status()
     with pytest.raises(TokenUnavailableError) as revoked:
-        refresh(Http(sandbox.url), CREDENTIALS)
+        refresh(Client(), oauth_at(sandbox.url), CREDENTIALS)
     assert revoked.value.cause.code == "grant_revoked"
-    assert "set HUBSPOT_REFRESH_TOKEN anew" in revoked.value.cause.cure
+    assert "set HUBSPOT_REFRESH_TOKEN to the new refresh token" in revoked.value.cause.cure
     with pytest.raises(TokenUnavailableError) as unreachable:
-        refresh(Http("http://127.0.0.1:9"), CREDENTIALS)
+        refresh(Client(), oauth_at("http://127.0.0.1:9"), CREDENTIALS)
     assert unreachable.value.cause.code == "token_unavailable"
     assert "connection refused" in unreachable.value.cause.detail

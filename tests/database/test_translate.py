@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from integration.config.sources import Sources
 from integration.core.values import IncomingEvent, RawRequest
-from integration.lead.merge import from_json, pending
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.merge import pending
+from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator, translate_events
 from integration.store import identifiers
+from integration.store.documents import read_fields
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals
 
@@ -70,7 +71,7 @@ def test_events_of_one_lead_become_one_bundle(store: Store, sources: Sources) ->
     )  # fmt: skip
 
     ((document, state, due_at),) = rows(store, "SELECT document, state, due_at FROM leads")
-    assert pending(from_json(str(document))) == {"city": "Paris", "score": 3}
+    assert pending(read_fields(str(document))) == {"city": "Paris", "score": 3}
     assert (state, due_at) == ("due", START + 2_000_000)
 
 
@@ -85,7 +86,7 @@ def test_one_bad_event_is_set_aside_whole_and_the_others_go_on(store: Store, sou
         ("translated", None),
     ]
     ((document,),) = rows(store, "SELECT document FROM leads")
-    assert pending(from_json(str(document))) == {"city": "Paris"}
+    assert pending(read_fields(str(document))) == {"city": "Paris"}
 
 
 def test_an_email_finds_the_lead_that_an_earlier_event_tied_it_to(store: Store, sources: Sources) -> None:
@@ -158,7 +159,7 @@ def test_a_worker_whose_lease_ran_out_writes_nothing(store: Store, sources: Sour
     other.run_once()
     before = rows(store, "SELECT event_id, lead_id, mapping_version FROM updates")
 
-    slow._settle(translate_events(sources.current, claimed, 10_000))
+    slow._apply(translate_events(sources.current, claimed, 10_000))
 
     assert rows(store, "SELECT event_id, lead_id, mapping_version FROM updates") == before
     assert rows(store, "SELECT count(*) FROM leads") == [(1,)]

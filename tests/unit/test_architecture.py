@@ -40,7 +40,7 @@ def imports(file: Path) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def room(dotted: str) -> str:
-    """The folder or file directly below the package: `integration.store.lead_rows` lives in `store`."""
+    """The folder or file directly below the package: `integration.store.records` lives in `store`."""
     return dotted.split(".")[1] if "." in dotted else ""
 
 

@@ -14,15 +14,14 @@ from ruamel.yaml import YAML
 
 from integration import body
 from integration.cli.demo.story import story
+from integration.core import durations
 from integration.core.settings import SETTINGS
 from integration.core.values import OutcomeKind, WriteRule
 from integration.files import document
-from integration.http.client import MAX_ANSWER_BYTES
+from integration.hubspot.caller import MAX_ANSWER_BYTES
 from integration.lead.catalogue import Catalogue, load_catalogue
 from integration.mapping import MappingError, SourceMapping, load_mapping
 from integration.mapping.conditions import LONGEST_MATCHED_TEXT
-from integration.pipeline import settling
-from integration.supervise import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from integration.verify import build
 from integration.verify.options import DEFAULT_TOLERANCE
 from integration.verify.redaction import HEADERS_LIMIT
@@ -171,7 +170,10 @@ def test_operations_lists_the_log_actions() -> None:
 
 def test_design_names_only_actions_that_exist() -> None:
     named = set(
-        re.findall(r"`([a-z]+\.[a-z_]+)`", "".join(row[3] for row in rows_after("## States", DESIGN)))
+        re.findall(
+            r"`([a-z]+\.[a-z_]+)`",
+            "".join(row[4] for row in rows_after("A record's transitions are", DESIGN)),
+        )
     )
     assert named <= actions_in_code(), f"{shown(DESIGN)}: unknown actions {named - actions_in_code()}"
 
@@ -318,10 +320,10 @@ SAID = [
     (SECURITY, f"{MAX_ANSWER_BYTES // 1024} KiB are read"),
     (SECURITY, f"`tolerance`, {DEFAULT_TOLERANCE} s by default"),
     (REFERENCE, f"{document.LARGEST_FILE // 1024} KiB and {document.MOST_NODES:,} parts"),
-    (OPERATIONS, f"after {settling.FIRST_PAUSE_SECONDS:g} s at first"),
-    (OPERATIONS, f"at most every {settling.LONGEST_PAUSE_SECONDS / 60:g} minutes"),
-    (OPERATIONS, f"could not be reached for {settling.GIVE_UP_SECONDS // 86400} days"),
-    (OPERATIONS, f"from {FIRST_PAUSE_SECONDS:g} to {LONGEST_PAUSE_SECONDS:g} s"),
+    (OPERATIONS, f"after {durations.DELIVERY_PAUSE.first:g} s at first"),
+    (OPERATIONS, f"at most every {durations.DELIVERY_PAUSE.longest / 60:g} minutes"),
+    (OPERATIONS, f"could not be reached for {durations.LEAD_RETRY.give_up_days} days"),
+    (OPERATIONS, f"from {durations.PROCESS_RESTART.first:g} to {durations.PROCESS_RESTART.longest:g} s"),
 ]
 
 

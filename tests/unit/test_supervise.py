@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from integration import supervise
-from integration.supervise import Program, Supervisor, next_pause, on_termination
+from integration.core.backoff import Backoff
+from integration.core.durations import PROCESS_RESTART
+from integration.supervise import Program, Supervisor, ends_in_a_row, on_termination
 
 
 def program(name: str, code: str) -> Program:
@@ -58,7 +60,7 @@ def test_stop_ends_every_program_by_sigterm(tmp_path: Path) -> None:
 def test_a_program_that_ends_is_started_again_after_a_pause_that_the_log_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervise, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(supervise, "PROCESS_RESTART", Backoff(0.01, 0.01))
     notes = tmp_path / "notes"
     notes.touch()
     code = "import os; open(os.environ['NOTES'], 'a').write('ran '); raise SystemExit(3)"
@@ -92,7 +94,7 @@ def test_nothing_starts_after_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "ran", "expected"),
+    ("before", "ran", "pause"),
     [
         pytest.param(0, 0.1, 1, id="the first end"),
         pytest.param(1, 0.1, 2, id="again, soon after"),
@@ -100,8 +102,8 @@ def test_nothing_starts_after_stop() -> None:
         pytest.param(30, 61, 1, id="short again after a steady run"),
     ],
 )
-def test_the_pause_grows_while_a_program_keeps_ending(last: float, ran: float, expected: float) -> None:
-    assert next_pause(last, ran) == expected
+def test_the_pause_grows_while_a_program_keeps_ending(before: int, ran: float, pause: float) -> None:
+    assert PROCESS_RESTART.seconds(ends_in_a_row(before, ran) - 1) == pause
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

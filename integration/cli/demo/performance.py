@@ -18,7 +18,7 @@ from integration.config.sources import Configuration
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import Cause, RawRequest, Secret
-from integration.lead.merge import LeadState, confirm, pending
+from integration.lead.merge import FieldStates, confirm, pending
 from integration.store.views.event_views import find_event
 from integration.store.views.request_views import list_rejected
 
@@ -78,7 +78,7 @@ class Performer:
         self._configuration = configuration
         self._settings = settings
         self._live = live
-        self._books: dict[str, LeadState] = {}
+        self._books: dict[str, FieldStates] = {}
 
     def seed(self, leads: Mapping[str, Mapping[str, str]]) -> None:
         """Put leads in place at HubSpot's stand-in."""
@@ -120,7 +120,7 @@ class Performer:
         secret = replace(live, value=f"{live.value}-not") if delivery.forged else live
         return source.scheme.sign(request, secret, now())
 
-    def _rehearse(self, request: RawRequest, lead: LeadState) -> Rehearsal:
+    def _rehearse(self, request: RawRequest, lead: FieldStates) -> Rehearsal:
         source = usable_source(self._configuration, request.source)
         limit = self._settings.max_body_bytes
         return rehearse(self._configuration, source, request, max_body_bytes=limit, lead=lead)

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from integration.core.clock import first_id_at
-from integration.core.values import Cause, FieldChange, Micros
+from integration.core.values import Cause, EventState, FieldChange, Micros
 from integration.core.words import name_of, told_value
 from integration.store import updates
 from integration.store.identifiers import identifiers_of
 from integration.store.tables import events, in_state, is_settled, leads, requests
 from integration.store.views.attempt_views import AttemptLine, attempts_with
 from integration.store.views.columns import Column, Fit, Kind, View
-
-EventState = Literal["received", "fetching", "translated", "ignored", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class EventLine:
     type: str | None
     occurred_at: Micros | None
     received_at: Micros
-    state: str
+    state: EventState
     dedup_key: str
     lead: Mapping[str, str]
     cause: Cause | None
@@ -167,8 +165,8 @@ def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
     if state is None:
         return conditions
     if leading not in {"state", "cause"}:
-        return [*conditions, func.coalesce(events.c.state, "") == state]
-    settled = [is_settled()] if leading == "state" and state != "received" else []
+        return [*conditions, func.coalesce(events.c.state, "") == state.value]
+    settled = [is_settled()] if leading == "state" and state is not EventState.RECEIVED else []
     return [*conditions, in_state(events, state), *settled]
 
 
@@ -189,7 +187,7 @@ def _id_range(wanted: EventFilter, before: str | None) -> list[ColumnElement[boo
     return [*(events.c.id < end for end in ends), *begin]
 
 
-_FEW = ("received", "fetching", "dead")
+_FEW = (EventState.RECEIVED, EventState.FETCHING, EventState.DEAD)
 
 _EVENTS: Select[Any] = select(
     events.c.id,
@@ -219,7 +217,7 @@ def _event_line(row: Row[Any], lead: Mapping[str, str]) -> EventLine:
         type=row.type,
         occurred_at=row.occurred_at,
         received_at=row.received_at,
-        state=row.state,
+        state=EventState(row.state),
         dedup_key=row.dedup_key,
         lead=lead,
         lead_id=row.lead_id,

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 
 from integration.core.values import Micros
 from integration.core.words import name_of, told_value
-from integration.lead.merge import AtHubSpot, FieldState, LeadState, Unknown, from_json, pending
+from integration.lead.merge import AtHubSpot, FieldState, Unknown
+from integration.lead.record import Record, RecordState
 from integration.store.budget import current_pause
 from integration.store.identifiers import identifiers_of
-from integration.store.lead_rows import LeadRow, find
 from integration.store.many import pair_of
+from integration.store.records import find
 from integration.store.tables import identifiers, in_state, leads
 from integration.store.views.attempt_views import ATTEMPTS, AttemptLine, last_attempts
 from integration.store.views.columns import Column, Facts, Fit, Kind, Page, Rows, View, facts_of
 from integration.store.views.event_views import cause_as_json
 from integration.store.views.waiting import Strand, WaitsFor, strands_of, waits_for
 
-LeadStateName = Literal["clean", "due", "leased", "dead"]
 ATTEMPTS_SHOWN = 10
 _KINDS_TO_TRY = ("guid", "contact_id", "email")
 
@@ -30,7 +30,7 @@ _KINDS_TO_TRY = ("guid", "contact_id", "email")
 class KnownLead:
     """A lead with its identifiers by kind. `waits_for` is None where it waits for nothing."""
 
-    row: LeadRow
+    record: Record
     identifiers: Mapping[str, str]
     waits_for: WaitsFor | None = None
 
@@ -52,11 +52,6 @@ class NamedField:
     state: FieldState
 
 
-def fields_of(lead: KnownLead) -> LeadState:
-    """The lead's fields, by name."""
-    return from_json(lead.row.document)
-
-
 def told_at_hubspot(value: AtHubSpot) -> str:
     """What HubSpot has, as far as is known, for people."""
     return "not known" if isinstance(value, Unknown) else told_value(value)
@@ -70,41 +65,47 @@ def at_hubspot_as_json(value: AtHubSpot) -> dict[str, Any]:
 def _waits(lead: KnownLead) -> str:
     if lead.waits_for is None:
         return ""
-    code = f" ({lead.row.cause.code})" if lead.row.cause else ""
+    code = f" ({lead.record.cause.code})" if lead.record.cause else ""
     return f"{lead.waits_for.words}{code}"
 
 
 _STATE: Column[KnownLead] = Column(
-    "state", "state", lambda lead: lead.row.state, kind=Kind.STATE, fit=Fit.ROW
+    "state", "state", lambda lead: lead.record.state, kind=Kind.STATE, fit=Fit.ROW
 )
 _UNSENT: Column[KnownLead] = Column(
     "unsent",
     "unsent",
-    lambda lead: pending(fields_of(lead)),
-    lambda lead: ", ".join(pending(fields_of(lead))),
+    lambda lead: lead.record.unsent,
+    lambda lead: ", ".join(lead.record.unsent),
 )
 _WAITS: Column[KnownLead] = Column(
     "waits_for", "waits", lambda lead: lead.waits_for.value if lead.waits_for else None, _waits
 )
 _FAILING: Column[KnownLead] = Column(
-    "failing_since", "failing since", lambda lead: lead.row.failing_since, kind=Kind.TIME
+    "failing_since", "failing since", lambda lead: lead.record.failing_since, kind=Kind.TIME
 )
 _CAUSE: Column[KnownLead] = Column(
     "cause", "cause",
-    lambda lead: cause_as_json(lead.row.cause), lambda lead: lead.row.cause.detail if lead.row.cause else "",
+    lambda lead: cause_as_json(lead.record.cause),
+    lambda lead: lead.record.cause.detail if lead.record.cause else "",
 )  # fmt: skip
+
+_CURE: Column[KnownLead] = Column(
+    "", "cure", lambda lead: lead.record.cause.cure if lead.record.cause else None
+)
 
 LEADS: View[KnownLead] = View(
     "leads",
     (
-        Column("id", "id", lambda lead: lead.row.id, fit=Fit.HIDE),
+        Column("id", "id", lambda lead: lead.record.id, fit=Fit.HIDE),
         Column(
             "identifiers", "lead", lambda lead: dict(lead.identifiers),
-            lambda lead: name_of(lead.identifiers) or lead.row.id, fit=Fit.ROW,
+            lambda lead: name_of(lead.identifiers) or lead.record.id, fit=Fit.ROW,
         ),
         _STATE,
         Column(
-            "waiting_since", "waiting since", lambda lead: lead.row.waiting_since, kind=Kind.TIME, fit=Fit.ROW
+            "waiting_since", "waiting since", lambda lead: lead.record.waiting_since,
+            kind=Kind.TIME, fit=Fit.ROW,
         ),
         _UNSENT,
         _WAITS,
@@ -148,19 +149,19 @@ LEAD: View[LeadDetails] = View(
     "lead",
     (
         *View("lead", (_STATE, _WAITS, _UNSENT)).of(_lead),
-        Column("due_at", "due", lambda details: details.lead.row.due_at, kind=Kind.TIME),
+        Column("due_at", "due", lambda details: details.lead.record.due_at, kind=Kind.TIME),
         _FAILING.of(_lead),
         Column(
-            "failed_attempts", "failed attempts", lambda details: details.lead.row.attempts,
-            lambda details: str(details.lead.row.attempts or ""),
+            "failed_attempts", "failed attempts", lambda details: details.lead.record.attempts,
+            lambda details: str(details.lead.record.attempts or ""),
         ),
         _CAUSE.of(_lead),
-        Column("", "cure", lambda details: details.lead.row.cause.cure if details.lead.row.cause else None),
+        _CURE.of(_lead),
         Column("updated_at", "updated", lambda details: details.updated_at, kind=Kind.TIME),
         Column(
             "fields", "",
             lambda details: {
-                name: _field_as_json(field) for name, field in sorted(fields_of(details.lead).items())
+                name: _field_as_json(field) for name, field in sorted(details.lead.record.fields.items())
             },
         ),
         Column("attempts", "", lambda details: [ATTEMPTS.as_json(attempt) for attempt in details.attempts]),
@@ -172,10 +173,10 @@ def lead_page(details: LeadDetails) -> Page:
     """The page of a lead."""
     lead = details.lead
     known: View[LeadDetails] = View("lead", (*_identifier_columns(lead), *LEAD.columns))
-    fields = [NamedField(name, field) for name, field in sorted(fields_of(lead).items())]
+    fields = [NamedField(name, field) for name, field in sorted(lead.record.fields.items())]
     return Page(
         (
-            Facts(f"Lead {lead.row.id}", known, details),
+            Facts(f"Lead {lead.record.id}", known, details),
             Rows("Fields", FIELDS, fields),
             Rows(f"Last attempts (at most {ATTEMPTS_SHOWN})", ATTEMPTS, details.attempts, "None yet."),
         ),
@@ -189,7 +190,7 @@ def list_leads(
     now: Micros,
     limit: int,
     before: str | None = None,
-    state: LeadStateName | None = None,
+    state: RecordState | None = None,
     cause: str | None = None,
     what: WaitsFor | None = None,
 ) -> list[KnownLead]:
@@ -199,7 +200,7 @@ def list_leads(
     them for each cause; those on their way, which are few, by `leads_leased`.
     """
     paused = current_pause(connection).until > now
-    if cause is None and what is None and state in {None, "clean", "leased"}:
+    if cause is None and what is None and state in {None, RecordState.CLEAN, RecordState.LEASED}:
         ids = _newest(connection, [in_state(leads, state)] if state else [], limit, before)
     else:
         strands = strands_of(connection, state=state, cause=cause, what=what, paused=paused)
@@ -262,10 +263,10 @@ def _newest(
 
 
 def _known(connection: Connection, ids: Sequence[str], *, paused: bool) -> list[KnownLead]:
-    rows, known = find(connection, ids), identifiers_of(connection, ids)
-    return [_known_lead(rows[id], known[id], paused=paused) for id in ids if id in rows]
+    records, known = find(connection, ids), identifiers_of(connection, ids)
+    return [_known_lead(records[id], known[id], paused=paused) for id in ids if id in records]
 
 
-def _known_lead(row: LeadRow, known: Mapping[str, str], *, paused: bool) -> KnownLead:
-    cause = row.cause.code if row.cause else None
-    return KnownLead(row, known, waits_for(row.state, cause, paused=paused))
+def _known_lead(record: Record, known: Mapping[str, str], *, paused: bool) -> KnownLead:
+    cause = record.cause.code if record.cause else None
+    return KnownLead(record, known, waits_for(record.state, cause, paused=paused))

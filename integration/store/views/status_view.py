@@ -10,11 +10,13 @@ from sqlalchemy import Connection, func, select
 
 from integration.core.clock import first_id_at
 from integration.core.settings import RateLimit
-from integration.core.values import MICROS_PER_SECOND, Micros
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros
 from integration.core.words import counted, exact_time, shown_span
+from integration.store.ages import Ages, read_ages, seconds_since
 from integration.store.backlog import Backlog, read_backlog
 from integration.store.budget import ACCOUNT, Pause, current_pause
-from integration.store.tables import attempts, budget_slots, events, requests
+from integration.store.pause_rows import SourcePause, source_pauses
+from integration.store.tables import attempts, budget_slots
 from integration.store.views.columns import Column, Kind, View
 from integration.store.views.waiting import Waiting, WaitsFor, count_waiting
 
@@ -23,20 +25,21 @@ RECENT_MINUTES = 5
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`oldest_event_at` is when the oldest untranslated event arrived; `waiting` how many leads wait for
-    what. `limit` is the rate limit that the workers keep (that of the settings before the first one ran),
-    `slots_free` how many requests could be made at once, `recent_requests` how many were made in the last
-    RECENT_MINUTES.
+    """`ages` tells since when the oldest things wait that should be done by now, `waiting` how many leads
+    wait for what; `source_pauses` are those of sources' APIs. `limit` is the rate limit that the workers keep
+    (that of the settings before the first one ran), `slots_free` how many requests could be made at once,
+    `recent_requests` how many were made in the last RECENT_MINUTES.
     """
 
     at: Micros
     backlog: Backlog
     waiting: Sequence[Waiting]
-    oldest_event_at: Micros | None
+    ages: Ages
     pause: Pause
     limit: RateLimit
     slots_free: int
     recent_requests: int
+    source_pauses: Mapping[str, SourcePause]
 
     @property
     def paused(self) -> bool:
@@ -57,13 +60,6 @@ def read_status(connection: Connection, now: Micros, limit: RateLimit) -> Status
 
     `limit` is that of the settings; what the workers run with counts where it is known.
     """
-    oldest_event = (
-        select(requests.c.received_at)
-        .join(events, events.c.request_id == requests.c.id)
-        .where(events.c.state == "received")
-        .order_by(events.c.id)
-        .limit(1)
-    )
     slots = select(func.count()).where(budget_slots.c.account == ACCOUNT)
     since = first_id_at(now - RECENT_MINUTES * 60 * MICROS_PER_SECOND)
     recent = select(func.count()).where(attempts.c.id >= since)
@@ -74,11 +70,12 @@ def read_status(connection: Connection, now: Micros, limit: RateLimit) -> Status
         at=now,
         backlog=read_backlog(connection),
         waiting=count_waiting(connection, paused=pause.until > now),
-        oldest_event_at=connection.execute(oldest_event).scalar(),
+        ages=read_ages(connection, now),
         pause=pause,
         limit=replace(limit, requests=all_slots) if all_slots else limit,
         slots_free=free if all_slots else limit.requests,
         recent_requests=connection.execute(recent).scalar_one(),
+        source_pauses=source_pauses(connection, MAIN_ACCOUNT),
     )
 
 
@@ -91,7 +88,7 @@ def _events(status: Status) -> str:
     if not backlog.events_received:
         return f"none waits for translation{apis}"
     waiting = f"{backlog.events_received:,} wait for translation"
-    return f"{waiting}{_oldest(status, status.oldest_event_at)}{apis}"
+    return f"{waiting}{_oldest(status, status.ages.untranslated_since)}{apis}"
 
 
 def _leads(status: Status) -> str:
@@ -124,17 +121,45 @@ def _codes(causes: Mapping[str, int]) -> str:
 def _oldest(status: Status, since: Micros | None) -> str:
     if since is None:
         return ""
-    return f", the oldest for {shown_span(max(0, status.at - since) / MICROS_PER_SECOND)}"
+    return f", the oldest for {shown_span(seconds_since(since, status.at))}"
+
+
+def _due(status: Status) -> str:
+    since = status.ages.due_since
+    if since is None:
+        return "no lead waits for its turn"
+    return f"the lead that is due longest waits for {shown_span(seconds_since(since, status.at))}"
 
 
 def _delivery(status: Status) -> str:
     pause = status.pause
-    if status.paused:
-        rest = shown_span((pause.until - status.at) / MICROS_PER_SECOND)
-        return f"paused for another {rest}: {pause.reason or 'no reason is known'}"
-    if pause.pauses:
-        return f"was paused, and is tried with one request at a time: {pause.reason or 'no reason is known'}"
-    return "works"
+    return _paused(status, pause.until, pause.reason) if pause.pauses or status.paused else "works"
+
+
+def _source_apis(status: Status) -> str:
+    return "; ".join(
+        f"{source}: {_paused(status, pause.until, pause.reason)}"
+        for source, pause in status.source_pauses.items()
+    )
+
+
+def _paused(status: Status, until: Micros, reason: str | None) -> str:
+    why = reason or "no reason is known"
+    if until > status.at:
+        return f"paused for another {shown_span((until - status.at) / MICROS_PER_SECOND)}: {why}"
+    return f"was paused, and is tried with one request at a time: {why}"
+
+
+def _source_apis_as_json(status: Status) -> list[dict[str, Any]]:
+    return [
+        {
+            "source": source,
+            "paused_until": exact_time(pause.until) if pause.until > status.at else None,
+            "pauses": pause.pauses,
+            "reason": pause.reason,
+        }
+        for source, pause in status.source_pauses.items()
+    ]
 
 
 def _budget(status: Status) -> str:
@@ -183,19 +208,23 @@ STATUS: View[Status] = View(
         Column(
             "events", "events",
             lambda status: {
-                "waiting": status.backlog.events_received, "oldest_since": exact_time(status.oldest_event_at),
+                "waiting": status.backlog.events_received,
+                "oldest_since": exact_time(status.ages.untranslated_since),
             },
             _events,
         ),
         Column("fetching", "", lambda status: status.backlog.events_fetching),
+        Column("source_apis", "apis", _source_apis_as_json, _source_apis),
         Column(
             "leads", "leads",
             lambda status: {
                 "waiting": status.backlog.leads_waiting, "in_flight": status.backlog.leads_leased,
                 "oldest_since": exact_time(status.backlog.oldest_waiting_since),
+                "due_since": exact_time(status.ages.due_since),
             },
             _leads,
         ),
+        Column("", "due", _due),
         Column("waiting_for", "waiting", _waiting_as_json, _waiting),
         Column(
             "delivery", "delivery",

@@ -14,12 +14,13 @@ import pytest
 from integration.cli import moments, progress
 from integration.cli.moments import moment
 from integration.core.clock import now
-from integration.core.values import Cause, Outcome
+from integration.core.values import MAIN_ACCOUNT, Cause, Outcome
 from integration.core.words import shown_span
 from integration.pipeline.replay import Replay
 from integration.store import budget
 from integration.store.budget import Pause
 from integration.store.engine import Store
+from integration.store.pause_rows import pause_source
 from tests.engine import DAY, SECOND, START, Engine, running
 from tests.unit.cli.conftest import Run, change, lines
 
@@ -40,6 +41,7 @@ class TestStatus:
         assert lines(run("status").output) == [
             "events    none waits for translation",
             "leads     none has unsent changes",
+            "due       no lead waits for its turn",
             "delivery  works",
             (
                 "budget    10,000 of 10,000 requests per 10 s left now; "
@@ -74,6 +76,21 @@ class TestStatus:
         assert found["budget"]["left_now"] == 2
         assert found["delivery"]["reason"] == "HubSpot answered 401"
         assert 3500 < found["seconds_until_clear"] < 3610
+
+    def test_an_api_of_a_source_that_is_paused_is_told_with_reason(self, engine: Engine, run: Run) -> None:
+        with engine.store.write() as connection:
+            until = now() + 3600 * SECOND
+            pause_source(connection, MAIN_ACCOUNT, "shop", until, before=0, reason="it answered 503")
+            pause_source(connection, MAIN_ACCOUNT, "till", now() - SECOND, before=0, reason="it answered 500")
+        said = dict(line.split(maxsplit=1) for line in lines(run("status").output))
+        assert said["apis"] == (
+            "shop: paused for another 60 min: it answered 503; "
+            "till: was paused, and is tried with one request at a time: it answered 500"
+        )
+        shop, till = json.loads(run("status", "--json").output)["source_apis"]
+        assert (shop["source"], shop["pauses"], shop["reason"]) == ("shop", 1, "it answered 503")
+        assert shop["paused_until"].endswith("Z")
+        assert till["paused_until"] is None
 
     @pytest.mark.parametrize(
         ("seconds", "shown"),

@@ -12,7 +12,7 @@ from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
-from integration.hubspot.static_token import StaticToken
+from integration.http.oauth import StaticToken
 from integration.lead.catalogue import PortalProperty, load_catalogue
 from integration.operate.account_check import PortalWatch, write_portal
 from integration.sandbox import SandboxServer, run_sandbox
@@ -167,3 +167,25 @@ def test_a_worker_looks_once_a_day_and_warns(
     time[0] += 25 * 3600 * 1_000_000
     assert watch.step() == 4
     assert "HubSpot has no property city (city)" in caplog.text
+
+
+def test_the_daily_look_at_the_account_takes_a_slot_of_the_budget(
+    shop: Path, sandbox: SandboxServer, shop_store: Store
+) -> None:
+    with shop_store.write() as connection:
+        budget.ensure_slots(connection, 1)
+    time = [now()]
+    workers = [
+        PortalWatch(shop_store, Settings.read(), Sources(shop.parent), StaticToken(TOKEN), lambda: time[0])
+        for _ in range(2)
+    ]
+
+    def requests_after_all_looked() -> int:
+        for worker in workers:
+            worker.step()
+        return int(requests.get(f"{sandbox.url}/_sandbox/stats", timeout=5).json()["requests"])
+
+    assert requests_after_all_looked() == 1, "there is room for one request"
+    assert requests_after_all_looked() == 1
+    time[0] += 3600 * 1_000_000
+    assert requests_after_all_looked() == 2, "the other looks once there is room"

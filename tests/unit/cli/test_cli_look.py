@@ -10,7 +10,7 @@ import pytest
 from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.values import IncomingEvent, RawRequest
-from integration.pipeline.bundles import BundleTiming
+from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, store_arrivals

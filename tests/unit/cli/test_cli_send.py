@@ -216,9 +216,10 @@ def test_a_secret_with_a_line_break_is_told_apart_from_a_server_that_is_down(
 ) -> None:
     monkeypatch.setenv("SHOP_TOKEN", "s3cret\nhalf")
     result = run("send", "shop", paid)
-    cure = "look for line breaks in the secret and in --header"
+    words = "it is no address, or a header cannot hold its value"
+    cure = "look at --url, and for line breaks in the secret and in --header"
     assert result.exit_code == 1
-    assert result.stderr == f"leadwire: the request cannot be sent: a header cannot hold its value; {cure}\n"
+    assert result.stderr == f"leadwire: the request cannot be sent: {words}; {cure}\n"
     assert receiver.body == b""
 
 
@@ -230,5 +231,7 @@ def test_when_nobody_answers_it_says_what_to_do_and_no_secret(
     result = run("send", "shop", paid)
     address = f"http://127.0.0.1:{receiver.port}/hooks/shop"
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"leadwire: {address}: nobody answers (ConnectionError); start it with ")
+    assert result.stderr.startswith(
+        f"leadwire: {address}: nobody answers: connection refused; start it with "
+    )
     assert "s3cret" not in result.stderr

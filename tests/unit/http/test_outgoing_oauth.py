@@ -10,12 +10,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from integration.http.bounded import Bounds
-from integration.http.oauth import Credentials, Grant, OAuth, TokenUnavailableError
-from integration.http.source_oauth import refresh
+from integration.http.client import Client
+from integration.http.oauth import Credentials, Grant, OAuth, TokenUnavailableError, refresh
 from tests.standin import StandIn, standing_in
 
-HERE = Bounds(5, 1000, allow_private=True)
+HERE = Client()
 CREDENTIALS = Credentials("client&1", "client:secret %", "refresh token+1")
 SECRETS = ("client:secret %", "refresh token+1", "new-access", "new-refresh")
 
@@ -35,9 +34,9 @@ def spec_of(api: StandIn) -> OAuth:
     return OAuth(f"{api.url}/token", "SHOP_CLIENT_ID", "SHOP_CLIENT_SECRET", "SHOP_REFRESH_TOKEN")
 
 
-def cause_of(api: StandIn, bounds: Bounds = HERE) -> tuple[str, str, str]:
+def cause_of(api: StandIn, client: Client = HERE) -> tuple[str, str, str]:
     with pytest.raises(TokenUnavailableError) as caught:
-        refresh(spec_of(api), CREDENTIALS, bounds)
+        refresh(client, spec_of(api), CREDENTIALS)
     cause = caught.value.cause
     for secret in SECRETS:
         assert secret not in f"{cause} {caught.value} {caught.value.__cause__}"
@@ -45,7 +44,7 @@ def cause_of(api: StandIn, bounds: Bounds = HERE) -> tuple[str, str, str]:
 
 
 def test_the_client_is_in_the_header_and_the_refresh_token_in_the_form(api: StandIn) -> None:
-    grant = refresh(spec_of(api), CREDENTIALS, HERE)
+    grant = refresh(HERE, spec_of(api), CREDENTIALS)
 
     assert grant == Grant("new-access", 1800, "new-refresh")
     path, headers = api.asked[0]
@@ -58,7 +57,7 @@ def test_the_client_is_in_the_header_and_the_refresh_token_in_the_form(api: Stan
 
 
 def test_the_client_is_in_the_form_where_the_mapping_says_so(api: StandIn) -> None:
-    refresh(replace(spec_of(api), client_auth="body"), CREDENTIALS, HERE)
+    refresh(HERE, replace(spec_of(api), client_auth="body"), CREDENTIALS)
 
     assert "authorization" not in api.asked[0][1]
     form = parse_qs(api.posted[0].decode())
@@ -68,7 +67,7 @@ def test_the_client_is_in_the_form_where_the_mapping_says_so(api: StandIn) -> No
 def test_a_vendor_that_gives_no_refresh_token_back_lets_the_old_one_live(api: StandIn) -> None:
     answers(api, {"access_token": "new-access"})
 
-    assert refresh(spec_of(api), CREDENTIALS, HERE).refresh_token == "refresh token+1"
+    assert refresh(HERE, spec_of(api), CREDENTIALS).refresh_token == "refresh token+1"
 
 
 @pytest.mark.parametrize(
@@ -89,17 +88,17 @@ def test_how_long_a_token_lives_is_bounded_and_assumed_where_it_is_not_told(
 ) -> None:
     answers(api, {"access_token": "new-access", "expires_in": told})
 
-    assert refresh(spec_of(api), CREDENTIALS, HERE).expires_in == seconds
+    assert refresh(HERE, spec_of(api), CREDENTIALS).expires_in == seconds
 
 
 def test_without_a_refresh_token_the_client_asks_in_its_own_name(api: StandIn) -> None:
     spec = replace(spec_of(api), refresh_token="", grant="client_credentials", scope="read:a read:b")
     credentials = Credentials("client", "client-secret", "", spec.scope)
 
-    assert refresh(spec, credentials, HERE) == Grant("new-access", 1800, ""), "and keeps no refresh token"
+    assert refresh(HERE, spec, credentials) == Grant("new-access", 1800, ""), "and keeps no refresh token"
     form = parse_qs(api.posted[0].decode())
     assert form == {"grant_type": ["client_credentials"], "scope": ["read:a read:b"]}
-    refresh(spec, replace(credentials, scope=""), HERE)
+    refresh(HERE, spec, replace(credentials, scope=""))
     assert api.posted[1] == b"grant_type=client_credentials"
 
 
@@ -110,7 +109,7 @@ def test_a_grant_that_is_no_good_names_the_setting(api: StandIn, word: str, stat
     assert cause_of(api) == (
         "grant_revoked",
         "127.0.0.1 says that the grant in SHOP_REFRESH_TOKEN is not good any more",
-        "connect the app once more and set SHOP_REFRESH_TOKEN anew",
+        "connect the app again and set SHOP_REFRESH_TOKEN to the new refresh token",
     )
 
 
@@ -154,9 +153,9 @@ def test_what_is_no_json_is_no_token(api: StandIn) -> None:
 
 
 def test_the_request_is_bounded_and_goes_to_public_addresses_only(api: StandIn) -> None:
-    _, detail, cure = cause_of(api, replace(HERE, allow_private=False))
+    _, detail, cure = cause_of(api, Client(public_only=True))
     assert "only https:// addresses are called" in detail
     assert cure == "correct `token_url` in the mapping; for a stand-in in a test, set FETCH_ALLOW_PRIVATE"
     assert api.asked == []
-    api.body = b" " * 2000
-    assert "larger than 1,000 bytes" in cause_of(api)[1]
+    api.body = b" " * 70_000
+    assert "larger than 65,536 bytes" in cause_of(api)[1]

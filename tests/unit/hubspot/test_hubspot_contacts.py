@@ -10,10 +10,10 @@ import pytest
 import requests
 
 from integration.core.values import Bundle, Identifier, Outcome, Wire
-from integration.http.client import Http
+from integration.http.oauth import StaticToken
 from integration.hubspot import Destination
+from integration.hubspot.caller import Caller
 from integration.hubspot.contacts import Contacts
-from integration.hubspot.static_token import StaticToken
 from integration.lead.properties import PropertyTable
 from integration.sandbox import SandboxServer, run_sandbox
 from integration.sandbox.contact_store import Property
@@ -38,8 +38,8 @@ CUSTOM = (
 
 
 def contacts(url: str, version: str = "2026-09", read_seconds: float = 5.0) -> Contacts:
-    http = Http(url, read_seconds=read_seconds)
-    return Contacts(http, StaticToken(TOKEN), TABLE, version=version, clock=lambda: NOON)
+    caller = Caller(url, seconds=read_seconds)
+    return Contacts(caller, StaticToken(TOKEN), TABLE, version=version, clock=lambda: NOON)
 
 
 class TestContacts(DestinationContract):

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-import urllib3
 
 from integration.core.settings import Settings
 from integration.core.values import Bundle, Identifier, Outcome
-from integration.http.client import Http
+from integration.http.oauth import StaticToken
 from integration.hubspot import DESTINATIONS, Destination, build
+from integration.hubspot.caller import Caller
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.static_token import StaticToken
 from integration.sandbox import run_sandbox
 from tests.contracts.destination import (
     HTML,
@@ -34,7 +31,7 @@ from tests.contracts.destination import (
 
 class TestLeadsV1(DestinationContract):
     def build(self, base_url: str, read_seconds: float = 5.0) -> Destination:
-        return LeadsV1(Http(base_url, read_seconds=read_seconds), StaticToken(TOKEN), lambda: NOON)
+        return LeadsV1(Caller(base_url, seconds=read_seconds), StaticToken(TOKEN), lambda: NOON)
 
     def check_request(self, request: Received, sent: Bundle) -> None:
         guid = sent.identifiers["guid"]
@@ -91,7 +88,7 @@ class TestLeadsV1(DestinationContract):
         assert server.requests == []
 
     def test_stops_without_a_token(self, server: ScriptedServer) -> None:
-        (outcome,) = LeadsV1(Http(server.url), StaticToken("")).send([bundle()])
+        (outcome,) = LeadsV1(Caller(server.url), StaticToken("")).send([bundle()])
         assert outcome.kind == "stop"
         assert outcome.cause is not None
         assert outcome.cause.code == "token_missing"
@@ -121,23 +118,6 @@ class TestLeadsV1(DestinationContract):
             thread.join()
         assert kinds == ["done"] * 4
 
-    def test_urllib3_logs_the_request_without_the_token(
-        self, server: ScriptedServer, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.DEBUG, "urllib3.connectionpool")  # other libraries may have made it quiet
-        self.build(server.url).send([bundle()])
-        assert "access_token=[redacted]" in caplog.text
-
-    def test_an_untrusted_certificate_is_told_in_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(*_: object, **__: object) -> None:
-            inner = ssl.SSLCertVerificationError(1, "certificate verify failed")
-            inner.verify_message = "self-signed certificate"
-            raise requests.exceptions.SSLError(urllib3.exceptions.SSLError(inner))
-
-        monkeypatch.setattr(requests.Session, "request", refuse)
-        outcome = self.outcome("https://127.0.0.1:1")
-        self.expect_unreachable(outcome, "TLS: the certificate is not trusted (self-signed certificate)")
-
     def test_an_impossible_address_is_told_in_words(self) -> None:
         self.expect_unreachable(self.outcome("http://a..b:99999999"), "HUBSPOT_BASE_URL is no address")
 
@@ -161,7 +141,7 @@ def test_reads_what_hubspot_has_whether_it_answers_a_list_or_an_object(as_list: 
         if not as_list:
             body = json.dumps({"guid": guid, **lead})
             requests.post(f"{sandbox.url}/_sandbox/faults", json={"status": 200, "body": body}, timeout=5)
-        destination = LeadsV1(Http(sandbox.url), StaticToken(TOKEN))
+        destination = LeadsV1(Caller(sandbox.url), StaticToken(TOKEN))
         reads = ("phone", "city", "closedAt", "unheardOf")
         (outcome,) = destination.send([Bundle("lead-1", {"guid": guid}, {}, (), reads)])
 
@@ -173,7 +153,7 @@ def test_an_answer_that_is_no_lead_is_asked_for_again() -> None:
     with run_sandbox(0, access_token=TOKEN) as sandbox:
         fault = {"status": 200, "body": "<html>hello</html>"}
         requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
-        destination = LeadsV1(Http(sandbox.url), StaticToken(TOKEN))
+        destination = LeadsV1(Caller(sandbox.url), StaticToken(TOKEN))
         (outcome,) = destination.send([Bundle("lead-1", {"guid": "g"}, {}, (), ("phone",))])
 
     assert outcome.kind == "again"
@@ -184,7 +164,7 @@ def test_an_answer_that_is_no_lead_is_asked_for_again() -> None:
 def found_by_email(server: ScriptedServer, listed: object) -> Outcome:
     server.script.append(Answer(200, body=json.dumps(listed).encode()))
     finds = [Identifier("email", "Ann@example.com")]
-    destination = LeadsV1(Http(server.url), StaticToken(TOKEN), lambda: NOON)
+    destination = LeadsV1(Caller(server.url), StaticToken(TOKEN), lambda: NOON)
     (outcome,) = destination.send([Bundle("lead-1", {"email": "Ann@example.com"}, {}, finds=finds)])
     return outcome
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from integration.hubspot.outcomes import classify, read_retry_after
+from integration.core.backoff import read_retry_after
+from integration.hubspot.outcomes import classify
 from tests.contracts.destination import NOON
 
 
@@ -21,6 +22,7 @@ class TestRetryAfter:
             ("1e5", None),
             ("²", None),
             ("86401", 86_400.0),
+            ("9" * 300, 86_400.0),
             ("9" * 500, None),
             ("Sat, 23 Nov 2024 12:00:10 GMT", 10.0),
             ("Sat, 23 Nov 2024 14:00:10 +0200", 10.0),
@@ -37,7 +39,7 @@ class TestRetryAfter:
 
 
 class TestClassify:
-    @pytest.mark.parametrize(("headers", "seconds"), [({}, 2.0), ({"Retry-After": "9"}, 9.0)])
+    @pytest.mark.parametrize(("headers", "seconds"), [({}, 2.0), ({"retry-after": "9"}, 9.0)])
     def test_a_locked_record_waits_at_least_its_lock(self, headers: dict[str, str], seconds: float) -> None:
         assert classify(423, headers, "", NOON).retry_after == seconds
 
@@ -48,4 +50,4 @@ class TestClassify:
         assert "HUBSPOT_RATE_LIMIT" in cause.cure
 
     def test_retry_after_means_nothing_once_it_is_set_aside(self) -> None:
-        assert classify(400, {"Retry-After": "9"}, "", NOON).retry_after is None
+        assert classify(400, {"retry-after": "9"}, "", NOON).retry_after is None

@@ -10,7 +10,7 @@ class TestRedaction:
         assert redact_url(url) == expected
 
     def test_of_a_text_replaces_the_token_in_every_form(self) -> None:
-        assert redact_text("a+/b and a%2B%2Fb", "a+/b") == "[redacted] and [redacted]"
+        assert redact_text("a+/b and a%2B%2Fb", ["a+/b"]) == "[redacted] and [redacted]"
 
     def test_of_a_text_without_a_known_token_still_replaces_parameters(self) -> None:
-        assert redact_text('GET "/x?access_token=secret"', "") == 'GET "/x?access_token=[redacted]"'
+        assert redact_text('GET "/x?access_token=secret"', []) == 'GET "/x?access_token=[redacted]"'

@@ -9,9 +9,9 @@ import requests
 
 from integration.core.settings import RateLimit
 from integration.core.values import Bundle, Outcome
-from integration.http.client import Http
+from integration.http.oauth import StaticToken
+from integration.hubspot.caller import Caller
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.hubspot.static_token import StaticToken
 from integration.sandbox import SandboxError, SandboxServer, run_sandbox
 
 GUID = "8a41f2f22906b93a012906b9438f0008"
@@ -26,7 +26,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 def send(server: SandboxServer, **fields: str) -> Outcome:
-    destination = LeadsV1(Http(server.url, read_seconds=5), StaticToken(TOKEN))
+    destination = LeadsV1(Caller(server.url, seconds=5), StaticToken(TOKEN))
     (outcome,) = destination.send([Bundle("lead", {"guid": GUID}, fields)])
     return outcome
 

@@ -9,28 +9,21 @@ import pytest
 
 from integration.core.values import (
     MICROS_PER_SECOND,
+    Attempt,
     Bundle,
     Cause,
     FieldChange,
+    Link,
     Outcome,
     OutcomeKind,
     Update,
     Wire,
 )
-from integration.lead.merge import from_json, merge, pending, to_json
-from integration.pipeline.addressing import Reach, next_request
-from integration.pipeline.settling import (
-    GIVE_UP_SECONDS,
-    LONGEST_RETRY_SECONDS,
-    ended,
-    next_pause,
-    retry_delay,
-    settled_row,
-)
-from integration.store.attempts import Attempt
+from integration.lead.merge import merge
+from integration.lead.next_write import Reach, next_write
+from integration.lead.record import Record, RecordState, after_attempt
+from integration.pipeline.pausing import ended, next_pause
 from integration.store.budget import Pause
-from integration.store.identifiers import Link
-from integration.store.lead_rows import LeadRow
 
 NOW = 1_800_000_000 * MICROS_PER_SECOND
 SECOND = MICROS_PER_SECOND
@@ -46,8 +39,8 @@ def update(event: str, at: int, **fields: Wire) -> Update:
     )
 
 
-def leased(*updates: Update) -> LeadRow:
-    return LeadRow("lead-1", "leased", to_json(merge({}, updates)), due_at=NOW, waiting_since=NOW)
+def leased(*updates: Update) -> Record:
+    return Record("lead-1", RecordState.LEASED, merge({}, updates), due_at=NOW, waiting_since=NOW)
 
 
 def attempt(
@@ -61,35 +54,35 @@ def attempt(
 def test_a_delivered_lead_is_clean_and_has_nothing_left_to_send() -> None:
     row = replace(leased(update("e1", 10, city="Berlin")), attempts=3, failing_since=NOW)
 
-    after = settled_row(row, attempt({"city": "Berlin"}, "done", 200), NOW, 0.5)
+    after = after_attempt(row, attempt({"city": "Berlin"}, "done", 200), NOW, 0.5)
 
     assert (after.state, after.due_at, after.attempts, after.failing_since) == ("clean", None, 0, None)
-    assert pending(from_json(after.document)) == {}
+    assert after.unsent == {}
 
 
 def test_a_change_that_came_while_the_request_was_on_its_way_is_due_again() -> None:
     row = leased(update("e1", 10, city="Berlin"), update("e2", 20, city="Paris"))
 
-    after = settled_row(row, attempt({"city": "Berlin"}, "done", 200), NOW, 0.5)
+    after = after_attempt(row, attempt({"city": "Berlin"}, "done", 200), NOW, 0.5)
 
     assert (after.state, after.due_at) == ("due", NOW)
-    assert pending(from_json(after.document)) == {"city": "Paris"}
+    assert after.unsent == {"city": "Paris"}
 
 
 def test_a_failed_attempt_is_tried_again_later_and_keeps_its_changes() -> None:
     row = leased(update("e1", 10, city="Berlin"))
 
-    after = settled_row(row, attempt({"city": "Berlin"}, "again", 500), NOW, 1.0)
+    after = after_attempt(row, attempt({"city": "Berlin"}, "again", 500), NOW, 1.0)
 
     assert (after.state, after.due_at, after.attempts) == ("due", NOW + SECOND, 1)
     assert (after.failing_since, after.cause) == (NOW, Cause("some_cause", "what happened", "what to do"))
-    assert pending(from_json(after.document)) == {"city": "Berlin"}
+    assert after.unsent == {"city": "Berlin"}
 
 
 def test_after_three_days_of_failures_it_is_set_aside_with_the_last_cause() -> None:
-    row = replace(leased(update("e1", 10, city="B")), failing_since=NOW - (GIVE_UP_SECONDS + 1) * SECOND)
+    row = replace(leased(update("e1", 10, city="B")), failing_since=NOW - 3 * 86_400 * SECOND - SECOND)
 
-    after = settled_row(row, attempt({"city": "B"}, "again", 503), NOW, 0.5)
+    after = after_attempt(row, attempt({"city": "B"}, "again", 503), NOW, 0.5)
 
     assert after.state == "dead"
     assert after.cause == Cause(
@@ -100,7 +93,7 @@ def test_after_three_days_of_failures_it_is_set_aside_with_the_last_cause() -> N
 
 
 def test_a_refused_lead_is_set_aside_with_its_cause() -> None:
-    after = settled_row(
+    after = after_attempt(
         leased(update("e1", 10, city="B")), attempt({"city": "B"}, "set_aside", 400), NOW, 0.5
     )
 
@@ -115,7 +108,7 @@ def test_a_refused_lead_is_set_aside_with_its_cause() -> None:
 def test_what_concerns_the_account_costs_the_lead_nothing(kind: OutcomeKind, status: int) -> None:
     row = replace(leased(update("e1", 10, city="B")), attempts=2)
 
-    after = settled_row(row, attempt({"city": "B"}, kind, status), NOW, 0.5)
+    after = after_attempt(row, attempt({"city": "B"}, kind, status), NOW, 0.5)
 
     assert (after.state, after.due_at, after.attempts) == ("due", NOW, 2)
 
@@ -123,9 +116,9 @@ def test_what_concerns_the_account_costs_the_lead_nothing(kind: OutcomeKind, sta
 def test_a_lead_that_is_not_there_yet_is_looked_for_slowly_for_a_day_and_then_set_aside() -> None:
     row, missing = leased(update("e1", 10, city="B")), attempt({"city": "B"}, "not_found", 404)
 
-    first = settled_row(row, missing, NOW, 1.0)
-    later = settled_row(replace(first, attempts=20), missing, NOW + 3600 * SECOND, 1.0)
-    last = settled_row(first, missing, NOW + 25 * 3600 * SECOND, 1.0)
+    first = after_attempt(row, missing, NOW, 1.0)
+    later = after_attempt(replace(first, attempts=20), missing, NOW + 3600 * SECOND, 1.0)
+    last = after_attempt(first, missing, NOW + 25 * 3600 * SECOND, 1.0)
 
     assert (first.state, first.due_at, first.cause) == ("due", NOW + 60 * SECOND, missing.outcome.cause)
     assert later.due_at == NOW + 7200 * SECOND
@@ -141,15 +134,8 @@ def test_pauses_grow_and_follow_retry_after() -> None:
     assert next_pause(3, stop, NOW).pauses == 4
 
 
-def test_retries_back_off_exponentially_up_to_an_hour_with_jitter_and_never_before_retry_after() -> None:
-    assert [retry_delay(n, None, 1.0) / SECOND for n in (0, 1, 2, 3)] == [1, 2, 4, 8]
-    assert retry_delay(0, None, 0.0) / SECOND == 0.5
-    assert retry_delay(500, None, 1.0) / SECOND == LONGEST_RETRY_SECONDS
-    assert retry_delay(0, 120.0, 0.0) / SECOND == 120
-
-
 def test_a_bundle_holds_only_what_hubspot_does_not_have_and_names_its_events() -> None:
-    row = settled_row(
+    row = after_attempt(
         leased(update("01A-0", 10, city="Berlin", plan="Pro")),
         attempt({"city": "Berlin", "plan": "Pro"}, "done", 200),
         NOW,
@@ -157,11 +143,11 @@ def test_a_bundle_holds_only_what_hubspot_does_not_have_and_names_its_events() -
     )
     row = replace(
         row,
-        document=to_json(merge(from_json(row.document), [update("01B-0", 20, city="Berlin", plan="Max")])),
+        fields=merge(row.fields, [update("01B-0", 20, city="Berlin", plan="Max")]),
     )
 
     reach = Reach("guid", frozenset(), can_create=False)
-    bundle = next_request(row, [Link("guid", "8a41")], reach, NOW)
+    bundle = next_write(row, [Link("guid", "8a41")], reach, NOW)
 
     assert bundle == Bundle("lead-1", {"guid": "8a41"}, {"plan": "Max"}, ["01B-0"])
 

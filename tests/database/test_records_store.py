@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from integration.store import identifiers, lead_rows
+from integration.core.values import Cause
+from integration.lead.merge import before
+from integration.lead.record import Priority, Record, RecordState, Refusal
+from integration.store import identifiers, records
 from integration.store.engine import Store
-from integration.store.lead_rows import LeadRow
 
 NOW = 1_000_000_000
 
@@ -14,12 +16,12 @@ NOW = 1_000_000_000
 def add_due(store: Store, *due_at: int) -> list[str]:
     ids = [f"lead-{number}" for number in range(len(due_at))]
     with store.write() as connection:
-        lead_rows.create(connection, ids, NOW)
-        rows = lead_rows.lock(connection, ids)
-        lead_rows.save(
+        records.add(connection, [Record(id) for id in ids], NOW)
+        rows = records.lock(connection, ids)
+        records.save(
             connection,
             [
-                replace(rows[id], state="due", due_at=at, waiting_since=at)
+                replace(rows[id], state=RecordState.DUE, due_at=at, waiting_since=at)
                 for id, at in zip(ids, due_at, strict=True)
             ],
             NOW,
@@ -29,17 +31,17 @@ def add_due(store: Store, *due_at: int) -> list[str]:
 
 def claim(store: Store, worker: str, now: int = NOW, limit: int = 10, lease: int = 100) -> list[str]:
     with store.write() as connection:
-        return sorted(row.id for row in lead_rows.claim_due(connection, worker, now, now + lease, limit))
+        return sorted(row.id for row in records.claim_due(connection, worker, now, now + lease, limit))
 
 
 def held_by(store: Store, worker: str, ids: list[str]) -> set[str]:
     with store.write() as connection:
-        return set(lead_rows.still_leased(connection, worker, ids))
+        return set(records.still_leased(connection, worker, ids))
 
 
 def test_identifiers_find_their_lead(store: Store) -> None:
     with store.write() as connection:
-        lead_rows.create(connection, ["a"], NOW)
+        records.add(connection, [Record("a")], NOW)
         assert identifiers.link(connection, {("guid", "g1"): "a", ("email", "ann@example.com"): "a"})
 
         found = identifiers.find_by_identifiers(
@@ -77,10 +79,10 @@ def test_the_leads_of_a_silent_worker_are_due_again(store: Store) -> None:
     claim(store, "one", lease=100)
 
     with store.write() as connection:
-        assert lead_rows.recover_expired(connection, NOW + 100) == 0
-        lead_rows.renew_leases(connection, "one", ids, NOW + 200)
-        assert lead_rows.recover_expired(connection, NOW + 200) == 0
-        assert lead_rows.recover_expired(connection, NOW + 201) == 1
+        assert records.recover_expired(connection, NOW + 100) == 0
+        records.renew_leases(connection, "one", ids, NOW + 200)
+        assert records.recover_expired(connection, NOW + 200) == 0
+        assert records.recover_expired(connection, NOW + 201) == 1
 
     assert claim(store, "two", now=NOW + 201) == ids
     assert held_by(store, "one", ids) == set()
@@ -92,7 +94,7 @@ def test_a_worker_that_stops_gives_back_what_it_holds(store: Store) -> None:
     claim(store, "one")
 
     with store.write() as connection:
-        lead_rows.release(connection, "one", NOW + 1)
+        records.release(connection, "one", NOW + 1)
 
     assert claim(store, "two", now=NOW + 1) == ids
 
@@ -101,15 +103,28 @@ def test_it_says_when_the_next_lead_is_due(store: Store) -> None:
     add_due(store, NOW + 7, NOW + 3)
 
     with store.read() as connection:
-        assert lead_rows.next_due_at(connection) == NOW + 3
-        assert lead_rows.anything_due(connection, NOW + 2) is False
-        assert lead_rows.anything_due(connection, NOW + 3) is True
+        assert records.next_due_at(connection) == NOW + 3
+        assert records.anything_due(connection, NOW + 2) is False
+        assert records.anything_due(connection, NOW + 3) is True
 
 
 def test_a_saved_lead_comes_back_as_it_was(store: Store) -> None:
     (id,) = add_due(store, NOW)
-    row = LeadRow(id, "due", '{"city": 1}', NOW + 1, NOW, 3, NOW - 9, None)
+    row = Record(
+        id,
+        RecordState.DUE,
+        before({"city": "Berlin"}),
+        before({"plan": "Pro"}),
+        due_at=NOW + 1,
+        waiting_since=NOW,
+        attempts=3,
+        failing_since=NOW - 9,
+        cause=Cause("some_cause", "what", "cure"),
+        priority=Priority.REPLAYED,
+        creates=True,
+        refused={"city": Refusal("Berlin", Cause("field_refused", "no such property", "create it"))},
+    )
     with store.write() as connection:
-        lead_rows.lock(connection, [id])
-        lead_rows.save(connection, [row], NOW)
-        assert lead_rows.lock(connection, [id]) == {id: row}
+        records.lock(connection, [id])
+        records.save(connection, [row], NOW)
+        assert records.lock(connection, [id]) == {id: row}

@@ -1,30 +1,27 @@
-"""HubSpot's token: one that stands still, or one that OAuth renews."""
+"""HubSpot's tokens: where OAuth gets one, and what HubSpot says of one that is expired."""
 
 from __future__ import annotations
 
 from integration.core.values import Cause, Outcome
 from integration.http.client import Answer
-from integration.http.oauth import Token, TokenUnavailableError
+from integration.http.oauth import OAuth, Token
 
+# All parameters in the body; v1 of it is switched off on 2027-02-16, says
+# https://developers.hubspot.com/changelog/v1-oauth-api-deprecation (2026-11-23).
+_OAUTH_PATH = "/oauth/2026-03/token"
 _EXPIRED = "EXPIRED_AUTHENTICATION"
 
 
-class StaticToken:
-    """A token that does not change: that of a private app, a service key, or a test."""
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def value(self) -> str:
-        """The token; raises TokenUnavailableError if it is empty."""
-        if not self._value:
-            cure = "set HUBSPOT_ACCESS_TOKEN; delivery then resumes"
-            raise TokenUnavailableError(Cause("token_missing", "HUBSPOT_ACCESS_TOKEN is not set", cure))
-        return self._value
-
-    def expired(self, value: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Never: nobody renews it."""
-        return False
+def oauth_at(base_url: str) -> OAuth:
+    """Where HubSpot at this address gives access tokens."""
+    return OAuth(
+        f"{base_url.rstrip('/')}{_OAUTH_PATH}",
+        "HUBSPOT_CLIENT_ID",
+        "HUBSPOT_CLIENT_SECRET",
+        "HUBSPOT_REFRESH_TOKEN",
+        client_auth="body",
+        corrected_by="HUBSPOT_BASE_URL",
+    )
 
 
 def renewed(answer: Answer, token: Token, used: str) -> bool:
