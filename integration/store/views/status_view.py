@@ -16,7 +16,6 @@ from integration.store.ages import Ages, read_ages, seconds_since
 from integration.store.backlog import Backlog, read_backlog
 from integration.store.budget import ACCOUNT, Pause, current_pause
 from integration.store.pause_rows import SourcePause, source_pauses
-from integration.store.schema import is_newer, said_of, version_of
 from integration.store.tables import attempts, budget_slots
 from integration.store.views.columns import Column, Kind, View
 from integration.store.views.waiting import Waiting, WaitsFor, count_waiting
@@ -41,7 +40,6 @@ class Status:
     slots_free: int
     recent_requests: int
     source_pauses: Mapping[str, SourcePause]
-    schema: str | None
 
     @property
     def paused(self) -> bool:
@@ -78,7 +76,6 @@ def read_status(connection: Connection, now: Micros, limit: RateLimit) -> Status
         slots_free=free if all_slots else limit.requests,
         recent_requests=connection.execute(recent).scalar_one(),
         source_pauses=source_pauses(connection, MAIN_ACCOUNT),
-        schema=version_of(connection),
     )
 
 
@@ -132,14 +129,6 @@ def _due(status: Status) -> str:
     if since is None:
         return "no lead waits for its turn"
     return f"the lead that is due longest waits for {shown_span(seconds_since(since, status.at))}"
-
-
-def _due(status: Status) -> str:
-    since = status.ages.due_since
-    if since is None:
-        return "no lead waits for its turn"
-    waits = shown_span(max(0, status.at - since) / MICROS_PER_SECOND)
-    return f"the lead that is due longest waits for {waits}"
 
 
 def _delivery(status: Status) -> str:
@@ -258,11 +247,6 @@ STATUS: View[Status] = View(
         Column(
             "dead", "dead",
             lambda status: {"events": status.backlog.dead_events, "leads": status.backlog.dead_leads}, _dead,
-        ),
-        Column(
-            "schema", "store",
-            lambda status: {"version": status.schema, "newer_than_program": is_newer(status.schema)},
-            lambda status: f"works; {said_of(status.schema)}" if is_newer(status.schema) else "",
         ),
     ),
 )  # fmt: skip
