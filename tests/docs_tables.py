@@ -1,5 +1,7 @@
 """The parts of the docs that are made from the code. `make docs` writes them, test_docs.py holds them.
 
+So is what `mapping.schema.json`, which editors read, says of the signature schemes' options.
+
 A part stands in a page between `<!-- made: NAME -->` and `<!-- end -->`. NAME is one of PARTS with its
 argument, or `$ leadwire ...`: what that command prints, run where the files shown on the page exist. A page
 shows a file as a code block after `<!-- file: mappings/acme/mapping.yaml -->`.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import os
 import re
 import shlex
@@ -28,13 +31,14 @@ from ruamel.yaml import YAML
 from integration.cli import SECTIONS, main
 from integration.core import metrics
 from integration.core.settings import SETTINGS
-from integration.files.wording import SCHEMA
 from integration.lead.catalogue import Catalogue
 from integration.lead.properties import ARCHIVE_FIELD, CUSTOMER, STAGE_PROPERTY, UNWRITABLE, PropertyTable
 from integration.mapping import conversions
 from integration.mapping.assignments import CONVERSIONS
 from integration.mapping.conversions import Convert
 from integration.mapping.functions import own_functions
+from integration.mapping.language import FILE as SCHEMA_FILE
+from integration.mapping.language import SCHEMA
 from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
@@ -87,6 +91,15 @@ def made(name: str, files: Mapping[str, str]) -> str:
     kind, _, argument = name.partition(" ")
     lines = PARTS[kind](argument) if argument else PARTS[kind]()
     return "\n" + "\n".join(lines) + "\n\n"
+
+
+_SCHEMES = re.compile(r'(?<=\n    "verify": )\{\n.*?\n    \}(?=,\n)', re.DOTALL)
+
+
+def schema_text(text: str) -> str:
+    """The text of `mapping.schema.json` with what the schemes declare in the place of what stands there."""
+    verify = json.dumps(SCHEMA["$defs"]["verify"], indent=2, ensure_ascii=False)
+    return _SCHEMES.sub(lambda _: verify.replace("\n", "\n    "), text, count=1)
 
 
 # Commands
@@ -446,10 +459,10 @@ PARTS: Mapping[str, Callable[..., Iterable[str]]] = {
 
 
 def write_pages() -> None:
-    """Bring the made parts of all pages up to date."""
-    for file in PAGES:
+    """Bring the made parts of all pages up to date, and that of the schema."""
+    for file in (SCHEMA_FILE, *PAGES):
         before = file.read_text(encoding="utf-8")
-        after = rendered(before)
+        after = schema_text(before) if file == SCHEMA_FILE else rendered(before)
         if after != before:
             file.write_text(after, encoding="utf-8")
             click.echo(f"updated {os.path.relpath(file, ROOT)}")

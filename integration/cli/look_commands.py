@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import click
@@ -12,6 +13,7 @@ from integration.cli.output import (
     counted,
     json_option,
     json_time,
+    listed,
     new_table,
     plain,
     print_json,
@@ -22,10 +24,12 @@ from integration.cli.output import (
 )
 from integration.cli.payloads import read_configuration
 from integration.cli.show import show
-from integration.cli.stored import line_as_json, reading
-from integration.config.sources import BrokenSource, Source
+from integration.cli.stored import line_as_json, opened, reading
+from integration.config.configuration import AnySource
+from integration.config.sources import Configuration, HeldSource, Source
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.pipeline.keeper import stored_versions
 from integration.store.views.event_views import (
     EventLine,
     EventState,
@@ -44,47 +48,60 @@ def sources(*, as_json: bool) -> None:
     Failures are the rejected requests and dead letters that arrived in the last 24 hours.
     """
     settings = Settings.read()
-    found = read_configuration(settings).sources
-    with reading(settings) as connection:
-        activities = source_activities(connection, [*found], now())
-    lines = [(source, activities[name]) for name, source in found.items()]
+    with opened(settings) as store:
+        configuration = read_configuration(settings, versions=stored_versions(store))
+        with store.read() as connection:
+            activities = source_activities(connection, [*configuration.sources], now())
     if as_json:
-        print_json({"sources": [_as_json(settings, *line) for line in lines]})
-    elif lines:
-        _print_sources(settings, lines)
+        lines = [_as_json(settings, configuration, name, activities[name]) for name in configuration.sources]
+        print_json({"sources": lines})
+    elif configuration.sources:
+        _print_sources(settings, configuration, activities)
     else:
         click.echo(f"There is no source in {settings.mappings_dir}: each is a folder with a mapping.yaml.")
 
 
-def _as_json(settings: Settings, source: Source | BrokenSource, activity: SourceActivity) -> dict[str, Any]:
+def _as_json(
+    settings: Settings, configuration: Configuration, name: str, activity: SourceActivity
+) -> dict[str, Any]:
+    source = configuration.sources[name]
     return {
-        "source": source.name,
+        "source": name,
         "title": _title(source),
-        "url": f"{settings.public_url}/hooks/{source.name}" if settings.public_url else None,
+        "url": f"{settings.public_url}/hooks/{name}" if settings.public_url else None,
+        "origin": configuration.origins.get(name),
         "enabled": _is_enabled(source),
-        "state": _state(source),
+        "state": _state(configuration, source),
         "last_event": json_time(activity.last_event_at),
         "last_event_type": activity.last_event_type,
         "last_24_hours": {"rejected": activity.rejected, "dead": activity.dead},
     }
 
 
-def _print_sources(settings: Settings, lines: list[tuple[Source | BrokenSource, SourceActivity]]) -> None:
-    table = new_table("source", "title", "URL", "state", "last event (UTC)", "rejected 24 h", "dead 24 h")
-    for source, activity in lines:
+def _print_sources(
+    settings: Settings, configuration: Configuration, activities: Mapping[str, SourceActivity]
+) -> None:
+    headings = ("source", "title", "files", "URL", "state", "last event (UTC)", "rejected 24 h", "dead 24 h")
+    table = new_table(*headings)
+    for name, source in configuration.sources.items():
+        activity = activities[name]
         table.add_row(
-            plain(source.name),
+            plain(name),
             plain(_title(source) or "-"),
-            plain(f"{settings.public_url}/hooks/{source.name}"),
-            Text(printable(_state(source)), style=_state_style(source)),
+            plain(configuration.origins.get(name, "-")),
+            plain(f"{settings.public_url}/hooks/{name}"),
+            Text(printable(_state(configuration, source)), style=_state_style(configuration, source)),
             plain(f"{shown_time(activity.last_event_at)} {activity.last_event_type or ''}".strip()),
             _count(activity.rejected, "yellow"),
             _count(activity.dead, "bold red"),
         )
     out = console()
     out.print(table)
-    enabled = sum(_is_enabled(source) for source, _ in lines)
-    out.print(plain(f"{counted(enabled, 'source')} of {len(lines)} can receive."), soft_wrap=True)
+    enabled = sum(map(_is_enabled, configuration.sources.values()))
+    total = len(configuration.sources)
+    out.print(plain(f"{counted(enabled, 'source')} of {total} can receive."), soft_wrap=True)
+    if configuration.off:
+        out.print(plain(f"Switched off: {listed([*configuration.off])}."), style="dim", soft_wrap=True)
     if not settings.public_url:
         out.print(plain("Set PUBLIC_URL to see the whole URLs."), style="dim", soft_wrap=True)
 
@@ -93,27 +110,26 @@ def _count(number: int, style: str) -> Text:
     return Text(str(number), style=style if number else "dim")
 
 
-def _title(source: Source | BrokenSource) -> str | None:
+def _title(source: AnySource) -> str | None:
     return source.mapping.title if isinstance(source, Source) else None
 
 
-def _is_enabled(source: Source | BrokenSource) -> bool:
-    return isinstance(source, Source) and not source.missing_secrets
+def _is_enabled(source: AnySource) -> bool:
+    return isinstance(source, Source | HeldSource) and not source.missing_secrets
 
 
-def _state_style(source: Source | BrokenSource) -> str:
-    if isinstance(source, BrokenSource):
+def _state_style(configuration: Configuration, source: AnySource) -> str:
+    if source.name in configuration.mistakes:
         return "bold red"
     return "green" if _is_enabled(source) else "dim"
 
 
-def _state(source: Source | BrokenSource) -> str:
-    if isinstance(source, BrokenSource):
-        more = f" (and {len(source.problems) - 1} more: see `leadwire check`)" if source.problems[1:] else ""
-        return f"{source.problems[0]}{more}"
-    if source.missing_secrets:
+def _state(configuration: Configuration, source: AnySource) -> str:
+    if source.name in configuration.mistakes:
+        return str(configuration.mistakes[source.name])
+    if isinstance(source, Source | HeldSource) and source.missing_secrets:
         return f"set {' or '.join(source.missing_secrets)}"
-    if source.missing_fetch_settings:
+    if isinstance(source, Source) and source.missing_fetch_settings:
         return f"enabled; to fetch, set {' and '.join(source.missing_fetch_settings)}"
     return "enabled"
 

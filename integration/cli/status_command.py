@@ -8,10 +8,13 @@ from typing import Any
 import click
 
 from integration.cli.output import console, counted, json_option, json_time, plain, print_json
-from integration.cli.stored import reading
+from integration.cli.payloads import read_configuration
+from integration.cli.stored import opened
+from integration.config.sources import Configuration
 from integration.core.clock import now
 from integration.core.settings import RateLimit, Settings
 from integration.core.values import MICROS_PER_SECOND, Micros
+from integration.pipeline.keeper import stored_versions
 from integration.store.views.status_view import RECENT_MINUTES, Status, read_status
 
 
@@ -20,17 +23,42 @@ from integration.store.views.status_view import RECENT_MINUTES, Status, read_sta
 def status(*, as_json: bool) -> None:
     """What waits, what is dead, what the budget leaves, when all is delivered."""
     settings = Settings.read()
-    with reading(settings) as connection:
-        found = read_status(connection, now())
+    with opened(settings) as store:
+        configuration = read_configuration(settings, versions=stored_versions(store))
+        with store.read() as connection:
+            found = read_status(connection, now())
     limit = settings.hubspot_rate_limit
     if found.slots:  # what the workers run with counts, not what is set here
         limit = replace(limit, requests=found.slots)
     if as_json:
-        print_json(_as_json(found, limit))
+        print_json({**_as_json(found, limit), "mappings": _mistakes_as_json(configuration)})
         return
     out = console()
-    for name, text in _lines(found, limit).items():
+    for name, text in (_lines(found, limit) | _mapping_lines(found, configuration)).items():
         out.print(plain(f"{name:<9} {text}"), soft_wrap=True)
+
+
+def _mapping_lines(found: Status, configuration: Configuration) -> dict[str, str]:
+    """What is said of mapping files; nothing where all is well."""
+    mistakes = [str(mistake) for mistake in configuration.mistakes.values()]
+    held = [
+        f"{counted(waiting.count, 'request')} of {source} held: its mapping is not loaded"
+        f"{_oldest(found, waiting.oldest)}"
+        for source, waiting in found.backlog.held.items()
+    ]
+    lines = {"mappings": "; ".join(mistakes), "held": "; ".join(held)}
+    return {name: text for name, text in lines.items() if text}
+
+
+def _mistakes_as_json(configuration: Configuration) -> dict[str, Any]:
+    return {
+        name: {
+            "problems": [str(problem) for problem in mistake.problems],
+            "goes_on": mistake.goes_on,
+            "since": json_time(mistake.since) if mistake.since else None,
+        }
+        for name, mistake in configuration.mistakes.items()
+    }
 
 
 def seconds_until_clear(found: Status, limit: RateLimit) -> float:
@@ -59,6 +87,10 @@ def _as_json(found: Status, limit: RateLimit) -> dict[str, Any]:
         "at": json_time(found.at),
         "events": {"waiting": backlog.events_received, "oldest_since": json_time(found.oldest_event_at)},
         "fetching": backlog.events_fetching,
+        "held": {
+            source: {"requests": waiting.count, "oldest_since": json_time(waiting.oldest)}
+            for source, waiting in backlog.held.items()
+        },
         "leads": {
             "waiting": backlog.leads_waiting,
             "in_flight": backlog.leads_leased,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from integration.config.folders import shipped_mappings
 from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.logs import configure_logs
 from integration.core.settings import Settings
 from integration.hubspot import build
+from integration.lead.properties import table_of
 from integration.operate.account_check import PortalWatch
+from integration.pipeline.keeper import AskedVersions, Keeper
 from integration.pipeline.shared_token import token_of
 from integration.store.engine import Store
 from integration.store.schema import require_current
@@ -28,9 +31,15 @@ def worker() -> None:
     store = Store(settings.database_url)
     require_current(store)
     token = token_of(settings, store, now)
-    sources = Sources(settings.mappings_dir)
+    versions = AskedVersions()
+    sources = Sources(
+        settings.mappings_dir, shipped=shipped_mappings(), versions=versions, only_configured=True
+    )
+    keeper = Keeper(store, sources, versions, now)
+    keeper.step()
     portal = PortalWatch(store, settings, sources, token, now)
-    running = Worker(store, sources, build(settings, token), settings, portal=portal)
+    destination = build(settings, token, lambda: table_of(sources.current.catalogue))
+    running = Worker(store, sources, destination, settings, portal=portal, keeper=keeper)
     with on_termination(running.stop):
         running.run()
     store.dispose()

@@ -89,6 +89,22 @@ class Alerts:
             message = _paused_message(pause, after.since) if after.since else _resumed_message(told.since)
             self._tell(message, told, after)
 
+    def tell_state(self, subject: str, message: Mapping[str, object] | None) -> None:
+        """What is wrong with this subject now (None: nothing): told once it lasts, then at most once an hour,
+        and once when it ended.
+        """
+        now = self._clock()
+        with self._store.write() as connection:
+            told = alert_rows.lock(connection, subject)
+            after = _state_after(told, message is not None, now)
+            if told.next_at > now or after == told:
+                return
+            news = message if message is not None else _ended_message(subject)
+            is_news = bool(told.told_until if message is None else after.told_until != told.told_until)
+            alert_rows.save(connection, _claimed(told, now) if is_news else after)
+        if is_news:
+            self._tell(dict(news), told, after)
+
     def _tell(self, message: _Message, before: Told, after: Told) -> None:
         """Post a message whose subject is claimed; `after` is the subject once it is told."""
         failure = self._post(message) if self._post else None
@@ -120,14 +136,19 @@ def _failed(before: Told, now: Micros) -> Told:
 
 def _delivery_after(told: Told, pause: Pause, now: Micros) -> Told:
     """The subject of deliveries after a look. Where its `told_until` changes there is something to tell."""
-    if not _lasts(pause, now):
-        return Told(DELIVERY)
+    return _state_after(told, _lasts(pause, now), now)
+
+
+def _state_after(told: Told, is_bad: bool, now: Micros) -> Told:  # noqa: FBT001 - private
+    """A subject that is either well or not, after a look: told when it was not for a while, and hourly."""
+    if not is_bad:
+        return Told(told.subject)
     if not told.since:
-        return Told(DELIVERY, since=now)
+        return Told(told.subject, since=now)
     is_short = now - told.since < PAUSE_TOLERATED_SECONDS * MICROS_PER_SECOND
     if is_short or now - told.told_until < REPEAT_SECONDS * MICROS_PER_SECOND:
         return told
-    return Told(DELIVERY, since=told.since, told_until=now)
+    return Told(told.subject, since=told.since, told_until=now)
 
 
 def _lasts(pause: Pause, now: Micros) -> bool:
@@ -149,7 +170,7 @@ def _letters_message(news: News) -> _Message:
     command = f"leadwire dead --cause {news.cause.code}"
     text = (
         f"Leadwire: {letters} since {_shown(news.oldest)}: {news.kind}s with {news.cause.code}. "
-        f"Example: {_harmless(news.cause.detail)}. What to do: {_harmless(news.cause.cure)}. See: {command}"
+        f"Example: {harmless(news.cause.detail)}. What to do: {harmless(news.cause.cure)}. See: {command}"
     )
     return {
         "text": text,
@@ -172,7 +193,7 @@ def _paused_message(pause: Pause, since: Micros) -> _Message:
         "HUBSPOT_ACCESS_TOKEN and start the workers anew"
     )
     text = (
-        f"Leadwire: nothing is sent to HubSpot since {_shown(since)}: {_harmless(detail)}. "
+        f"Leadwire: nothing is sent to HubSpot since {_shown(since)}: {harmless(detail)}. "
         f"What to do: {cure}. See: leadwire status"
     )
     return _delivery_message("delivery_paused", text, since, detail[:LONGEST_DETAIL], cure)
@@ -194,11 +215,16 @@ def _delivery_message(alert: str, text: str, since: Micros, detail: str, cure: s
     }
 
 
+def _ended_message(subject: str) -> _Message:
+    text = f"Leadwire: {subject} is as it should be again."
+    return {"text": text, "alert": "mapping_fixed", "subject": subject, "command": "leadwire sources"}
+
+
 def _shown(time: Micros) -> str:
     return datetime.fromtimestamp(time // MICROS_PER_SECOND, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text that may quote a payload, as chats show it: on one line, and without any power to call people.
 
     Slack wants &, < and > escaped (https://docs.slack.dev/messaging/formatting-message-text, 2026-11-23), and
@@ -221,7 +247,7 @@ def _report(message: _Message, failure: str | None, *, posted: bool, again_in: M
         log_action(log, "alert.failed", text, logging.ERROR, **facts)
         return
     metrics.ALERTS.labels("posted" if posted else "logged").inc()
-    if message["alert"] == "delivery_resumed":
+    if message["alert"] in ("delivery_resumed", "mapping_fixed"):
         log_action(log, "alert.ended", str(message["text"]), **facts)
     else:
         log_action(log, "alert.raised", str(message["text"]), logging.ERROR, **facts)

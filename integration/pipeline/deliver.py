@@ -103,7 +103,6 @@ class Deliverer:
             raise _too_narrow(rate_limit, destination)
         self._store = store
         self._destination = destination
-        self._reach = Reach(destination.id_kind, destination.finds_by, destination.can_create)
         self._clock = clock
         self._windows = {budget.ACCOUNT: rate_limit, budget.SEARCH: SEARCH_LIMIT}
         self._worker = worker
@@ -122,6 +121,11 @@ class Deliverer:
         with store.write() as connection:
             for account, limit in self._windows.items():
                 budget.ensure_slots(connection, limit.requests, account)
+
+    @property
+    def _reach(self) -> Reach:
+        """What the destination can do now: the kinds that it finds by may change with fields.yaml."""
+        return Reach(self._destination.id_kind, self._destination.finds_by, self._destination.can_create)
 
     @property
     def in_hand(self) -> int:
@@ -196,7 +200,8 @@ class Deliverer:
         until = now + LEASE_SECONDS * MICROS_PER_SECOND
         rows = lead_rows.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
-        planned = [(row, next_request(row, links[row.id], self._reach, now)) for row in rows]
+        reach = self._reach
+        planned = [(row, next_request(row, links[row.id], reach, now)) for row in rows]
         lead_rows.save(connection, [self._without_request(row, plan, now) for row, plan in planned
                                 if not isinstance(plan, Bundle)], now)  # fmt: skip
         to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from integration.config.sources import Source
+from integration.config.sources import Receiver
 from integration.core.errors import LeadwireError
 from integration.core.logs import log_action
 from integration.core.values import Micros, RawRequest, Verdict
@@ -118,7 +118,7 @@ class Verifier:
     def __init__(self, certificates: Certificates) -> None:
         self._certificates = certificates
 
-    def verdict(self, source: Source, request: RawRequest, now: Micros) -> Verdict:
+    def verdict(self, source: Receiver, request: RawRequest, now: Micros) -> Verdict:
         """The verdict on a request of this source; `certificate_unavailable` if it can only be had later."""
         address_of = source.scheme.certificate_url
         if address_of is not None and source.secrets:

@@ -16,11 +16,12 @@ from integration import body
 from integration.cli.demo.story import story
 from integration.core.settings import SETTINGS
 from integration.core.values import OutcomeKind, WriteRule
-from integration.files import document
 from integration.http.client import MAX_ANSWER_BYTES
-from integration.lead.catalogue import Catalogue, load_catalogue
+from integration.lead.catalogue import Catalogue
+from integration.lead.fields_file import load_catalogue
 from integration.mapping import MappingError, SourceMapping, load_mapping
 from integration.mapping.conditions import LONGEST_MATCHED_TEXT
+from integration.mapping.language import FORM
 from integration.pipeline import settling
 from integration.supervise import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from integration.verify import build
@@ -314,10 +315,10 @@ SAID = [
     (SECURITY, f"reads | {HEADER_LIMIT:,} characters"),
     (SECURITY, f"{HEADERS_LIMIT:,} characters in all"),
     (SECURITY, f"text of at most {LONGEST_MATCHED_TEXT:,} characters"),
-    (SECURITY, f"{document.LARGEST_FILE // 1024} KiB, {document.MOST_NODES:,} parts"),
+    (SECURITY, f"{FORM.largest // 1024} KiB, {FORM.most_nodes:,} parts"),
     (SECURITY, f"{MAX_ANSWER_BYTES // 1024} KiB are read"),
     (SECURITY, f"`tolerance`, {DEFAULT_TOLERANCE} s by default"),
-    (REFERENCE, f"{document.LARGEST_FILE // 1024} KiB and {document.MOST_NODES:,} parts"),
+    (REFERENCE, f"{FORM.largest // 1024} KiB and {FORM.most_nodes:,} parts"),
     (OPERATIONS, f"after {settling.FIRST_PAUSE_SECONDS:g} s at first"),
     (OPERATIONS, f"at most every {settling.LONGEST_PAUSE_SECONDS / 60:g} minutes"),
     (OPERATIONS, f"could not be reached for {settling.GIVE_UP_SECONDS // 86400} days"),

@@ -52,7 +52,9 @@ class RejectedLine:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request as stored: credentials are digests. `body` is None once pruned."""
+    """A request as stored: credentials are digests. `body` is None once pruned; `held` until its mapping is
+    good.
+    """
 
     id: str
     source: str
@@ -65,6 +67,7 @@ class StoredRequest:
     headers: Mapping[str, str]
     body: bytes | None = field(repr=False)
     body_size: int
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,11 @@ def find_event(connection: Connection, id: str) -> EventDetails | None:
 def find_request(connection: Connection, id: str) -> StoredRequest | None:
     """The request with this id; None if there is none."""
     row = connection.execute(select(requests).where(requests.c.id == id)).mappings().first()
-    return StoredRequest(**{**row, "headers": json.loads(row["headers"])}) if row else None
+    return (
+        StoredRequest(**{**row, "headers": json.loads(row["headers"]), "held": bool(row["held"])})
+        if row
+        else None
+    )
 
 
 def events_of_request(connection: Connection, request_id: str) -> list[EventLine]:

@@ -185,13 +185,13 @@ class TestSources:
         monkeypatch.setenv("PUBLIC_URL", "https://hooks.example.com")
         headings, _, first, second, end = lines(run("sources").output)
         assert [cell.strip() for cell in headings.split("  ") if cell.strip()] == [
-            "source", "title", "URL", "state", "last event (UTC)", "rejected 24 h", "dead 24 h",
+            "source", "title", "files", "URL", "state", "last event (UTC)", "rejected 24 h", "dead 24 h",
         ]  # fmt: skip
         assert "mappings/broken/mapping.yaml:1: " in first
-        assert "more: see `leadwire check`)" in first
+        assert "more: run `leadwire check`)" in first
         assert [cell.strip() for cell in second.split("  ") if cell.strip()] == [
-            "shop", "A shop", "https://hooks.example.com/hooks/shop", "set SHOP_TOKEN or SHOP_TOKEN_OLD",
-            "2025-11-24 16:00:02 paid", "1", "1",
+            "shop", "A shop", "yours", "https://hooks.example.com/hooks/shop",
+            "set SHOP_TOKEN or SHOP_TOKEN_OLD", "2025-11-24 16:00:02 paid", "1", "1",
         ]  # fmt: skip
         assert end == "0 sources of 2 can receive."
 
@@ -204,6 +204,7 @@ class TestSources:
                     "source": "shop",
                     "title": "A shop",
                     "url": None,
+                    "origin": "yours",
                     "enabled": True,
                     "state": "enabled",
                     "last_event": None,
@@ -216,7 +217,7 @@ class TestSources:
     @pytest.mark.usefixtures("shop_store")
     def test_without_a_public_url_the_paths_are_shown(self, run: Run) -> None:
         shown = lines(run("sources").output)
-        assert shown[2].split()[3] == "/hooks/shop"
+        assert shown[2].split()[4] == "/hooks/shop"
         assert shown[-1] == "Set PUBLIC_URL to see the whole URLs."
 
     def test_no_source_at_all(
