@@ -83,9 +83,13 @@ class BrokenSource:
 
 @dataclass(frozen=True, slots=True)
 class UnsetSource:
-    """A source that cannot receive, as none of its secrets is set: its mapping was not even compiled."""
+    """A source that cannot receive, as none of its secrets is set: its mapping was not even compiled.
+
+    `missing_secrets` are the names that seem to be those of its secrets.
+    """
 
     name: str
+    missing_secrets: tuple[str, ...] = ()
 
 
 Receiver = Source | HeldSource
@@ -128,6 +132,7 @@ class Configuration:
 
     `problems` are all there are in the files; `mistakes` those of files that are not used as they are, by
     source or `fields`. `origins` says whose each source is; `off` are those that a file switches off.
+    `fields_version` changes with the text of your fields.yaml; "" while that cannot be used.
     """
 
     catalogue: Catalogue
@@ -136,3 +141,4 @@ class Configuration:
     mistakes: Mapping[str, Mistake] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     off: tuple[str, ...] = ()
+    fields_version: str = ""

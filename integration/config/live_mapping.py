@@ -15,6 +15,7 @@ from integration.lead.catalogue import Catalogue
 from integration.mapping import MappingFile, Reception, SourceMapping, read_mapping
 
 _SETTING = re.compile(rb"[A-Z][A-Z0-9_]*")
+_SECRETS = re.compile(rb"""secrets["']?[ ]*:[ ]*((?:\[[^\]]*\])|(?:\s+-[ ]+\S+)+)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,12 @@ class LiveMapping:
 def may_be_configured(content: bytes, names: Collection[bytes]) -> bool:
     """Whether a mapping file can name one of these settings as its secret: cheap, and never wrongly no."""
     return not _SETTING.findall(content) or not set(_SETTING.findall(content)).isdisjoint(names)
+
+
+def seeming_secrets(content: bytes) -> tuple[str, ...]:
+    """The names that stand under `secrets:`, as far as can be told without reading the file whole."""
+    found = _SECRETS.search(content)
+    return tuple(name.decode() for name in _SETTING.findall(found[1])) if found else ()
 
 
 def look(

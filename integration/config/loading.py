@@ -18,7 +18,7 @@ from integration.config.configuration import (
 )
 from integration.config.folders import FIELDS, File, Layers, Origin
 from integration.config.live_fields import LiveFields, stamps_of_fields
-from integration.config.live_mapping import LiveMapping, may_be_configured, still_fits
+from integration.config.live_mapping import LiveMapping, may_be_configured, seeming_secrets, still_fits
 from integration.config.versions import Version, Versions
 from integration.core.errors import Problem, SettingError
 from integration.core.settings import read_secrets
@@ -46,7 +46,7 @@ class State:
     layers: Layers
     fields: LiveFields
     mappings: Mapping[str, LiveMapping]
-    unset: tuple[File, ...]
+    unset: Mapping[File, UnsetSource]
 
     def good(self) -> Iterator[Version]:
         """The texts that are good: those to keep."""
@@ -60,23 +60,23 @@ def state_of(look: Look, before: State | None = None) -> State:
     fields = _fields(look, before)
     files = {**look.layers.mappings(), **_lost(look, before)}
     mappings: dict[str, LiveMapping] = {}
-    unset = []
+    unset: dict[File, UnsetSource] = {}
     for name, file in sorted(files.items()):
         old = before.mappings.get(name) if before else None
         if old is not None and _is_as_before(look, old, file, fields, before):
             mappings[name] = old
-        elif _is_unset(look, file):
-            unset.append(file)
+        elif old is None and (missing := _missing(look, file)) is not None:
+            unset[file] = missing
         else:
             mappings[name] = live_mapping.look(file, fields, look.versions, old)
-    return State(look.layers, fields, mappings, tuple(unset))
+    return State(look.layers, fields, mappings, unset)
 
 
 def _fields(look: Look, before: State | None) -> LiveFields:
     if before is None:
         return LiveFields(look.layers, look.versions)
     same = before.layers == look.layers and before.fields.stamps == stamps_of_fields(look.layers)
-    if same and not (look.recalls and before.fields.mistakes):
+    if same and not look.recalls:
         return before.fields
     return LiveFields(look.layers, look.versions, before.fields)
 
@@ -108,13 +108,17 @@ def _known(look: Look, before: State | None) -> set[str]:
     return (here | {*look.versions.names()}) - {FIELDS}
 
 
-def _is_unset(look: Look, file: File) -> bool:
+def _missing(look: Look, file: File) -> UnsetSource | None:
+    """The source as one that is not configured; None where it may be, or ever was: it is compiled."""
     if look.settings is None or file.name in look.wanted:
-        return False
+        return None
     try:
-        return not may_be_configured(file.path.read_bytes(), look.settings)
+        content = file.path.read_bytes()
     except OSError:
-        return False
+        return None
+    if may_be_configured(content, look.settings) or file.name in look.versions.names():
+        return None
+    return UnsetSource(file.name, seeming_secrets(content))
 
 
 # From the state to the configuration
@@ -124,7 +128,7 @@ def configuration_of(state: State, environ: Mapping[str, str]) -> Configuration:
     """What is in use, with the secrets that are set now."""
     used = {name: found for name, found in state.mappings.items() if not found.is_off}
     bound = {name: _bound(found, environ) for name, found in used.items()}
-    unset = {file.name: UnsetSource(file.name) for file in state.unset}
+    unset = {source.name: source for source in state.unset.values()}
     lasting = state.fields.mistakes or any(found.needs_lasting for found in used.values())
     mistakes = {name: _mistake(found) for name, found in used.items() if found.mistakes}
     return Configuration(
@@ -134,6 +138,7 @@ def configuration_of(state: State, environ: Mapping[str, str]) -> Configuration:
         {**_mistake_of_fields(state.fields), **mistakes},
         {file.name: file.origin for file in (*(found.file for found in used.values()), *state.unset)},
         tuple(name for name, found in state.mappings.items() if found.is_off),
+        state.fields.good.digest if state.fields.good else "",
     )
 
 

@@ -190,6 +190,8 @@ def _report(before: Configuration | None, after: Configuration) -> None:
 def _taken(before: Configuration, after: Configuration) -> set[str]:
     """Whose files are good now, and were not or were others."""
     fixed = before.mistakes.keys() - after.mistakes.keys()
+    if FIELDS not in after.mistakes and before.fields_version != after.fields_version:
+        fixed |= {FIELDS}
     return {name for name in fixed if name == FIELDS or name in after.sources} | {
         name
         for name, source in after.sources.items()

@@ -77,7 +77,7 @@ class Intake:
         if isinstance(source, BrokenSource):
             detail = f"The mapping of {source.name} has a problem. Send the request again later."
             raise RefusedError(503, "mapping_has_problems", detail)
-        if isinstance(source, UnsetSource) or source.missing_secrets:
+        if source.missing_secrets or isinstance(source, UnsetSource):
             raise RefusedError(503, "not_configured", _not_configured(source))
         return source
 
@@ -184,6 +184,5 @@ def without_body(request: RawRequest) -> RawRequest:
 
 
 def _not_configured(source: Receiver | UnsetSource) -> str:
-    if isinstance(source, UnsetSource):
-        return f"The source {source.name} is not configured: none of its secrets is set."
-    return f"The source {source.name} is not configured: set {' or '.join(source.missing_secrets)}."
+    names = " or ".join(source.missing_secrets) or "its secret"
+    return f"The source {source.name} is not configured: set {names}."

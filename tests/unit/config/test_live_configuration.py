@@ -305,11 +305,20 @@ def test_the_shipped_folder_itself_is_not_laid_over_itself(folder: Path) -> None
 
 def test_what_is_not_configured_is_not_compiled_until_it_is_wanted(folder: Path) -> None:
     sources = Sources(folder, {"OTHER_TOKEN": "x"}, only_configured=True)
-    assert isinstance(sources.get("shop"), UnsetSource)
+    assert sources.get("shop") == UnsetSource("shop", ("SHOP_TOKEN",))
     assert isinstance(sources.ready_for(["shop"]).sources["shop"], Source)
     by_file = {"SHOP_TOKEN_FILE": str(folder / "token")}
     (folder / "token").write_text("t")
     assert isinstance(Sources(folder, by_file, only_configured=True).get("shop"), Source)
+
+
+def test_a_half_written_file_is_a_mistake_and_not_a_source_that_was_never_set_up(folder: Path) -> None:
+    sources = Sources(folder, ENVIRON, only_configured=True)
+    versions = kept(sources)
+    rewritten(folder / "shop/mapping.yaml", "version: 1\ntitle: A Shop\nsource: shop\n")
+    sources.refresh()
+    restarted = Sources(folder, ENVIRON, versions=versions, only_configured=True)
+    assert version_of(sources.get("shop")) == version_of(restarted.get("shop"))
 
 
 def test_only_what_changed_is_compiled_again(folder: Path) -> None:
