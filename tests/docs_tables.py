@@ -29,6 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
 from integration.cli import SECTIONS, main
+from integration.config.sources import Configuration
 from integration.core import metrics
 from integration.core.settings import SETTINGS
 from integration.lead.catalogue import Catalogue
@@ -43,6 +44,7 @@ from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from integration.verify import SCHEMES
+from integration.web.health import mistake_metrics
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES_FILE = ROOT / "integration/mapping/examples.yaml"
@@ -183,11 +185,16 @@ def metric_names() -> dict[str, tuple[str, str, str]]:
 
 
 def _gauges() -> dict[str, tuple[str, str, str]]:
-    labels = {"leadwire_dead_letters": "kind, cause", "leadwire_events_fetching": "source"}
+    labels = {
+        "leadwire_dead_letters": "kind, cause",
+        "leadwire_events_fetching": "source",
+        "leadwire_requests_held": "source",
+        "leadwire_mapping_mistakes": "source",
+    }
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/docs.db")
         upgrade(store)
-        text = backlog_metrics(store).decode()
+        text = (backlog_metrics(store) + mistake_metrics(Configuration(Catalogue(), {}, ()))).decode()
         store.dispose()
     families = text_string_to_metric_families(text)
     return {f.name: (f.type, labels.get(f.name, ""), f.documentation) for f in families}
