@@ -62,7 +62,9 @@ def put(connection: Connection, account: str, good: Iterable[StoredVersion]) -> 
             "since": version.since,
         }  # fmt: skip
         known = [table.c.account, table.c.name, table.c.digest]
-        insert = dialect.insert(table).on_conflict_do_update(known, set_={"since": version.since})
+        insert = dialect.insert(table).on_conflict_do_update(
+            index_elements=known, set_={"since": version.since}
+        )
         connection.execute(insert, [row])
         _prune(connection, account, version.name)
 
