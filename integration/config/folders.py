@@ -105,6 +105,12 @@ def shipped_mappings() -> Path:
     return SHIPPED
 
 
+def folder_of(name: str, directory: Path) -> Path:
+    """The folder of a source: yours, or else the shipped one."""
+    yours = directory / name
+    return yours if (yours / MAPPING_FILE).is_file() else shipped_mappings() / name
+
+
 def stamp_of(file: Path) -> Stamp | None:
     """Time of writing, size and inode of a file; None if there is none."""
     try:

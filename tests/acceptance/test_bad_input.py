@@ -359,7 +359,8 @@ def test_metrics_count_what_happened(deployment: Deployment) -> None:
     body = json.dumps(event).encode()
     stamp = sign(body).partition(",")[0]
     assert post_raw(deployment, body, signature=f"{stamp},v1=00").status_code == 401
-    text = requests.get(f"{deployment.url}/metrics", timeout=10).text
+    headers = {"Authorization": "Bearer shown"}
+    text = requests.get(f"{deployment.url}/metrics", headers=headers, timeout=10).text
 
     assert 'leadwire_accepted_total{source="shop"}' in text
     assert 'leadwire_rejected_total{reason="signature_mismatch",source="shop"}' in text
