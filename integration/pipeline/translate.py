@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from integration.body import MalformedBody, decode
 from integration.config.sources import Configuration, Source, Sources
 from integration.core import metrics
-from integration.core.clock import Clock, new_id
+from integration.core.clock import Clock, ids_at
 from integration.core.durations import TRANSLATION_LEASE_SECONDS
 from integration.core.logs import log_action
 from integration.core.values import (
@@ -97,9 +97,7 @@ class Translator:
             held = inbox.still_leased(connection, self._worker, [event.id for event in translated])
             events = [event for event in translated if event.id in held]
             known = known_to(connection, keys_of_events(events))
-            found = advance(
-                known, events, Circumstances(now, self._timing, Priority.LIVE, lambda: new_id(now))
-            )
+            found = advance(known, events, Circumstances(now, self._timing, Priority.LIVE, ids_at(now)))
             write_advanced(connection, found, now)
             write_ends(connection, events, found, now)
             inbox.postpone(connection, found.postponed, now + POSTPONED_SECONDS * MICROS_PER_SECOND)
