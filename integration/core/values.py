@@ -19,7 +19,6 @@ Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
 
 MICROS_PER_SECOND = 1_000_000
-NOT_FOUND_CAUSES = frozenset({"unresolved", "ambiguous_lead", "lead_not_found"})  # nobody at HubSpot is meant
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, literal_column, or_, select
+from sqlalchemy import Connection, or_, select
 
 from integration.core.values import MICROS_PER_SECOND, Micros
 from integration.lead.record import Priority
-from integration.store.tables import events, leads, requests
-
-# Literals, as in the conditions of the partial indexes `events_received` and `leads_due`.
-_IS_RECEIVED: ColumnElement[bool] = events.c.state == literal_column("'received'")
-_IS_DUE: ColumnElement[bool] = leads.c.state == literal_column("'due'")
+from integration.store.tables import events, in_state, leads, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +30,13 @@ def read_ages(connection: Connection, now: Micros) -> Ages:
     postponed_until = events.c.leased_until  # of an event that nobody has
     oldest_event = (
         select(events.c.request_id)
-        .where(_IS_RECEIVED, or_(events.c.leased_by.is_not(None), postponed_until <= now))
+        .where(in_state(events, "received"), or_(events.c.leased_by.is_not(None), postponed_until <= now))
         .order_by(events.c.id)
         .limit(1)
     )
     oldest_lead = (
         select(leads.c.due_at)
-        .where(_IS_DUE, leads.c.priority == Priority.LIVE.value, leads.c.due_at <= now)
+        .where(in_state(leads, "due"), leads.c.priority == Priority.LIVE.value, leads.c.due_at <= now)
         .order_by(leads.c.due_at)
         .limit(1)
     )

@@ -17,8 +17,8 @@ from integration.pipeline.translate import Translator
 from integration.store import inbox
 from integration.store.engine import Store
 from integration.store.inbox import Arrival, claim_events, store_arrivals, waiting_sources
-from tests.database.test_view_plans import plan_of
 from tests.engine import MAPPING, MIB, START, Engine
+from tests.plans import plan_of
 
 MANY = """\
 version: 1

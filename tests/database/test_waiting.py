@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from integration.core.settings import RateLimit
-from integration.core.values import NOT_FOUND_CAUSES, Cause, Outcome
+from integration.core.values import Cause, Outcome
 from integration.hubspot.outcomes import not_found
+from integration.lead.record import NOT_FOUND_CAUSES, RecordState
 from integration.store import budget
 from integration.store.budget import Pause
 from integration.store.views.lead_views import LEADS, find_lead, lead_details, lead_page, list_leads
@@ -68,23 +69,23 @@ def test_leads_are_listed_by_what_they_wait_for(engine: Engine, leads: dict[str,
 
 
 def test_leads_are_listed_by_state_and_cause(engine: Engine, leads: dict[str, str]) -> None:
-    assert listed(engine, state="clean") == [leads["clean"]]
-    assert listed(engine, state="dead") == [leads["dead"]]
-    assert listed(engine, state="leased") == []
+    assert listed(engine, state=RecordState.CLEAN) == [leads["clean"]]
+    assert listed(engine, state=RecordState.DEAD) == [leads["dead"]]
+    assert listed(engine, state=RecordState.LEASED) == []
     waiting = {*leads.values()} - {leads["clean"], leads["dead"]}
-    assert listed(engine, state="due") == sorted(waiting, reverse=True)
+    assert listed(engine, state=RecordState.DUE) == sorted(waiting, reverse=True)
     assert listed(engine, cause="hubspot_error") == [leads["failing"]]
     assert listed(engine, cause="refused_by_hubspot") == [leads["dead"]]
-    assert listed(engine, cause="lead_not_found", state="dead") == []
+    assert listed(engine, cause="lead_not_found", state=RecordState.DEAD) == []
     assert listed(engine, cause="lead_not_found", what=WaitsFor.HUBSPOT) == []
 
 
 def test_pages_of_several_causes_follow_each_other_without_a_gap(
     engine: Engine, leads: dict[str, str]
 ) -> None:
-    whole, pages, before = listed(engine, state="due"), [], None
+    whole, pages, before = listed(engine, state=RecordState.DUE), [], None
     assert len(whole) == len(leads) - 2
-    while page := listed(engine, state="due", limit=2, before=before):
+    while page := listed(engine, state=RecordState.DUE, limit=2, before=before):
         pages += page
         before = page[-1]
     assert pages == whole
@@ -129,9 +130,9 @@ def test_a_lead_says_itself_what_it_waits_for(engine: Engine, leads: dict[str, s
 
 
 def test_a_failing_lead_counts_as_failing_while_all_is_paused() -> None:
-    assert waits_for("due", "hubspot_error", paused=True) is WaitsFor.HUBSPOT
-    assert waits_for("leased", "hubspot_error", paused=False) is None
-    assert {waits_for("due", code, paused=True) for code in NOT_FOUND_CAUSES} == {WaitsFor.IDENTITY}
+    assert waits_for(RecordState.DUE, "hubspot_error", paused=True) is WaitsFor.HUBSPOT
+    assert waits_for(RecordState.LEASED, "hubspot_error", paused=False) is None
+    assert {waits_for(RecordState.DUE, code, paused=True) for code in NOT_FOUND_CAUSES} == {WaitsFor.IDENTITY}
 
 
 def told(engine: Engine) -> dict[str, Any]:

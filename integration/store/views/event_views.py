@@ -165,8 +165,8 @@ def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
     if state is None:
         return conditions
     if leading not in {"state", "cause"}:
-        return [*conditions, func.coalesce(events.c.state, "") == state]
-    settled = [is_settled()] if leading == "state" and state != "received" else []
+        return [*conditions, func.coalesce(events.c.state, "") == state.value]
+    settled = [is_settled()] if leading == "state" and state is not EventState.RECEIVED else []
     return [*conditions, in_state(events, state), *settled]
 
 
@@ -187,7 +187,7 @@ def _id_range(wanted: EventFilter, before: str | None) -> list[ColumnElement[boo
     return [*(events.c.id < end for end in ends), *begin]
 
 
-_FEW = ("received", "fetching", "dead")
+_FEW = (EventState.RECEIVED, EventState.FETCHING, EventState.DEAD)
 
 _EVENTS: Select[Any] = select(
     events.c.id,

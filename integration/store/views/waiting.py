@@ -8,10 +8,11 @@ from enum import Enum
 
 from sqlalchemy import Connection, func, select
 
-from integration.core.values import NOT_FOUND_CAUSES
+from integration.lead.record import NOT_FOUND_CAUSES, RecordState
 from integration.store.tables import in_state, leads
 
-Strand = tuple[str, str | None]  # a state and a cause: the leads of both are in the order of ids in one index
+# A state and a cause: the leads of both are in the order of ids in one index.
+Strand = tuple[RecordState, str | None]
 
 
 class WaitsFor(Enum):
@@ -45,9 +46,9 @@ class Waiting:
     causes: Mapping[str, int]
 
 
-def waits_for(state: str, cause: str | None, *, paused: bool) -> WaitsFor | None:
+def waits_for(state: RecordState, cause: str | None, *, paused: bool) -> WaitsFor | None:
     """What a lead in this state, with this cause of its last failure, waits for; None if for nothing."""
-    if state != "due":
+    if state is not RecordState.DUE:
         return None
     if cause is not None:
         return WaitsFor.IDENTITY if cause in NOT_FOUND_CAUSES else WaitsFor.HUBSPOT
@@ -59,16 +60,24 @@ def count_waiting(connection: Connection, *, paused: bool) -> list[Waiting]:
 
     By `leads_due_by_cause`, which holds only leads that are due.
     """
-    query = select(leads.c.cause, func.count()).where(in_state(leads, "due")).group_by(leads.c.cause)
+    query = (
+        select(leads.c.cause, func.count()).where(in_state(leads, RecordState.DUE)).group_by(leads.c.cause)
+    )
     counts: dict[str | None, int] = dict(connection.execute(query).all())
     return [found for what in WaitsFor if (found := _waiting(what, counts, paused=paused)).count]
 
 
 def strands_of(
-    connection: Connection, *, state: str | None, cause: str | None, what: WaitsFor | None, paused: bool
+    connection: Connection,
+    *,
+    state: RecordState | None,
+    cause: str | None,
+    what: WaitsFor | None,
+    paused: bool,
 ) -> list[Strand]:
     """The strands that hold the leads of this state and cause that wait for this, where given."""
-    states = ["due"] if what is not None else [state] if state else ["due", "dead"]
+    due_or_dead = [RecordState.DUE, RecordState.DEAD]
+    states = [RecordState.DUE] if what is not None else [state] if state else due_or_dead
     return [
         (one, code)
         for one in states
@@ -78,7 +87,11 @@ def strands_of(
 
 
 def _waiting(what: WaitsFor, counts: Mapping[str | None, int], *, paused: bool) -> Waiting:
-    mine = {code: count for code, count in counts.items() if waits_for("due", code, paused=paused) is what}
+    mine = {
+        code: count
+        for code, count in counts.items()
+        if waits_for(RecordState.DUE, code, paused=paused) is what
+    }
     return Waiting(what, sum(mine.values()), _named(mine.items()))
 
 
@@ -86,7 +99,7 @@ def _named(counts: Iterable[tuple[str | None, int]]) -> dict[str, int]:
     return {code: count for code, count in sorted(counts, key=str) if code is not None}
 
 
-def _causes(connection: Connection, state: str) -> Iterator[str]:
+def _causes(connection: Connection, state: RecordState) -> Iterator[str]:
     """The causes that leads of this state have: one step into the index for each."""
     code: str | None = ""
     while code is not None:
