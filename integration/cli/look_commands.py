@@ -119,9 +119,8 @@ def events(
         if reason is not None:
             raise click.UsageError("--reason is of rejected requests: leave --state away")
         lead_id = found_lead(connection, known_by) if known_by else None
-        wanted: EventFilter = {
-            "type": type, "state": EventState(state) if state else None, "lead_id": lead_id,
-        }  # fmt: skip
+        chosen = EventState(state) if state else None
+        wanted: EventFilter = {"type": type, "state": chosen, "lead_id": lead_id}
         print_listing(EVENTS, list_events(connection, **page, **wanted), limit, as_json=as_json)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from integration.cli.output import console, json_option, print_json
-from integration.cli.render import print_facts
+from integration.cli.render import print_facts, print_text
 from integration.cli.stored import reading
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.store.schema import is_newer, said_of, version_of
 from integration.store.views.status_view import STATUS, read_status
 
 
@@ -19,7 +20,12 @@ def status(*, as_json: bool) -> None:
     settings = Settings.read()
     with reading(settings) as connection:
         found = read_status(connection, now(), settings.hubspot_rate_limit)
+        version = version_of(connection)
     if as_json:
-        print_json(STATUS.as_json(found))
-    else:
-        print_facts(console(), STATUS, found)
+        schema = {"version": version, "newer_than_program": is_newer(version)}
+        print_json({**STATUS.as_json(found), "schema": schema})
+        return
+    out = console()
+    print_facts(out, STATUS, found)
+    if is_newer(version):
+        print_text(out, f"{'store':<9} works; {said_of(version)}")

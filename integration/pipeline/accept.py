@@ -72,6 +72,10 @@ class Intake:
         self._max_body_bytes = max_body_bytes
         self._rejected_keep = rejected_keep
         self._commit: GroupCommit[Arrival, Receipt] = GroupCommit(store, self._write, name="inbox")
+        # Tens of thousands of rows take a second or two: nobody else's commit waits for them.
+        self._commit_large: GroupCommit[Arrival, Receipt] = GroupCommit(
+            store, self._write, name="inbox-large"
+        )
 
     def source(self, name: str) -> Source:
         """The source that may receive under this name; raises RefusedError if it is unknown or not ready."""
@@ -138,11 +142,13 @@ class Intake:
     def close(self) -> None:
         """Commit what is under way and stop."""
         self._commit.close()
+        self._commit_large.close()
 
     def _store(self, source: Source, request: RawRequest, payload: object) -> Accepted:
         mapping = source.mapping
         events = _incoming(mapping, payload, request)
-        receipt = self._commit.submit(Arrival(redact(source.scheme, request), events))
+        commit = self._commit if len(events) <= EVENTS_AT_ONCE else self._commit_large
+        receipt = commit.submit(Arrival(redact(source.scheme, request), events))
         if receipt.duplicate:
             metrics.DUPLICATES.labels(source.name).inc()
             log_action(log, "request.duplicate", "Duplicate", id=receipt.id, source=source.name)

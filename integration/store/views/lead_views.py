@@ -90,6 +90,10 @@ _CAUSE: Column[KnownLead] = Column(
     lambda lead: lead.record.cause.detail if lead.record.cause else "",
 )  # fmt: skip
 
+_CURE: Column[KnownLead] = Column(
+    "", "cure", lambda lead: lead.record.cause.cure if lead.record.cause else None
+)
+
 LEADS: View[KnownLead] = View(
     "leads",
     (
@@ -100,8 +104,8 @@ LEADS: View[KnownLead] = View(
         ),
         _STATE,
         Column(
-            "waiting_since", "waiting since",
-            lambda lead: lead.record.waiting_since, kind=Kind.TIME, fit=Fit.ROW,
+            "waiting_since", "waiting since", lambda lead: lead.record.waiting_since,
+            kind=Kind.TIME, fit=Fit.ROW,
         ),
         _UNSENT,
         _WAITS,
@@ -152,10 +156,7 @@ LEAD: View[LeadDetails] = View(
             lambda details: str(details.lead.record.attempts or ""),
         ),
         _CAUSE.of(_lead),
-        Column(
-            "", "cure",
-            lambda details: details.lead.record.cause.cure if details.lead.record.cause else None,
-        ),
+        _CURE.of(_lead),
         Column("updated_at", "updated", lambda details: details.updated_at, kind=Kind.TIME),
         Column(
             "fields", "",
@@ -262,8 +263,8 @@ def _newest(
 
 
 def _known(connection: Connection, ids: Sequence[str], *, paused: bool) -> list[KnownLead]:
-    found, known = find(connection, ids), identifiers_of(connection, ids)
-    return [_known_lead(found[id], known[id], paused=paused) for id in ids if id in found]
+    records, known = find(connection, ids), identifiers_of(connection, ids)
+    return [_known_lead(records[id], known[id], paused=paused) for id in ids if id in records]
 
 
 def _known_lead(record: Record, known: Mapping[str, str], *, paused: bool) -> KnownLead:

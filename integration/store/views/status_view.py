@@ -12,11 +12,10 @@ from integration.core.clock import first_id_at
 from integration.core.settings import RateLimit
 from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros
 from integration.core.words import counted, exact_time, shown_span
-from integration.store.ages import Ages, read_ages
+from integration.store.ages import Ages, read_ages, seconds_since
 from integration.store.backlog import Backlog, read_backlog
 from integration.store.budget import ACCOUNT, Pause, current_pause
 from integration.store.pause_rows import SourcePause, source_pauses
-from integration.store.schema import is_newer, said_of, version_of
 from integration.store.tables import attempts, budget_slots
 from integration.store.views.columns import Column, Kind, View
 from integration.store.views.waiting import Waiting, WaitsFor, count_waiting
@@ -26,11 +25,10 @@ RECENT_MINUTES = 5
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`ages` tells since when the oldest things wait that should be done by now; `waiting` how many leads
-    wait for what. `limit` is the rate limit that the workers keep (that of the settings before the first one
-    ran), `slots_free` how many requests could be made at once, `recent_requests` how many were made in the
-    last RECENT_MINUTES. `source_pauses` are those of sources' APIs. `schema` is the version of the
-    database's.
+    """`ages` tells since when the oldest things wait that should be done by now, `waiting` how many leads
+    wait for what; `source_pauses` are those of sources' APIs. `limit` is the rate limit that the workers keep
+    (that of the settings before the first one ran), `slots_free` how many requests could be made at once,
+    `recent_requests` how many were made in the last RECENT_MINUTES.
     """
 
     at: Micros
@@ -42,7 +40,6 @@ class Status:
     slots_free: int
     recent_requests: int
     source_pauses: Mapping[str, SourcePause]
-    schema: str | None
 
     @property
     def paused(self) -> bool:
@@ -79,7 +76,6 @@ def read_status(connection: Connection, now: Micros, limit: RateLimit) -> Status
         slots_free=free if all_slots else limit.requests,
         recent_requests=connection.execute(recent).scalar_one(),
         source_pauses=source_pauses(connection, MAIN_ACCOUNT),
-        schema=version_of(connection),
     )
 
 
@@ -125,15 +121,14 @@ def _codes(causes: Mapping[str, int]) -> str:
 def _oldest(status: Status, since: Micros | None) -> str:
     if since is None:
         return ""
-    return f", the oldest for {shown_span(max(0, status.at - since) / MICROS_PER_SECOND)}"
+    return f", the oldest for {shown_span(seconds_since(since, status.at))}"
 
 
 def _due(status: Status) -> str:
     since = status.ages.due_since
     if since is None:
         return "no lead waits for its turn"
-    waits = shown_span(max(0, status.at - since) / MICROS_PER_SECOND)
-    return f"the lead that is due longest waits for {waits}"
+    return f"the lead that is due longest waits for {shown_span(seconds_since(since, status.at))}"
 
 
 def _delivery(status: Status) -> str:
@@ -142,7 +137,6 @@ def _delivery(status: Status) -> str:
 
 
 def _source_apis(status: Status) -> str:
-    """The APIs that do not work now; "" where all do."""
     return "; ".join(
         f"{source}: {_paused(status, pause.until, pause.reason)}"
         for source, pause in status.source_pauses.items()
@@ -253,11 +247,6 @@ STATUS: View[Status] = View(
         Column(
             "dead", "dead",
             lambda status: {"events": status.backlog.dead_events, "leads": status.backlog.dead_leads}, _dead,
-        ),
-        Column(
-            "schema", "store",
-            lambda status: {"version": status.schema, "newer_than_program": is_newer(status.schema)},
-            lambda status: f"works; {said_of(status.schema)}" if is_newer(status.schema) else "",
         ),
     ),
 )  # fmt: skip
