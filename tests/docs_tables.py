@@ -1,5 +1,7 @@
 """The parts of the docs that are made from the code. `make docs` writes them, test_docs.py holds them.
 
+So is what `mapping.schema.json`, which editors read, says of the signature schemes' options.
+
 A part stands in a page between `<!-- made: NAME -->` and `<!-- end -->`. NAME is one of PARTS with its
 argument, or `$ leadwire ...`: what that command prints, run where the files shown on the page exist. A page
 shows a file as a code block after `<!-- file: mappings/acme/mapping.yaml -->`.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import os
 import re
 import shlex
@@ -26,19 +29,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
 from integration.cli import SECTIONS, main
+from integration.config.sources import Configuration
 from integration.core import metrics
 from integration.core.settings import SETTINGS
-from integration.files.wording import SCHEMA
 from integration.lead.catalogue import Catalogue
 from integration.lead.properties import ARCHIVE_FIELD, CUSTOMER, STAGE_PROPERTY, UNWRITABLE, PropertyTable
 from integration.mapping import conversions
 from integration.mapping.assignments import CONVERSIONS
 from integration.mapping.conversions import Convert
 from integration.mapping.functions import own_functions
+from integration.mapping.language import FILE as SCHEMA_FILE
+from integration.mapping.language import SCHEMA
 from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from integration.verify import SCHEMES
+from integration.web.health import mistake_metrics
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES_FILE = ROOT / "integration/mapping/examples.yaml"
@@ -87,6 +93,15 @@ def made(name: str, files: Mapping[str, str]) -> str:
     kind, _, argument = name.partition(" ")
     lines = PARTS[kind](argument) if argument else PARTS[kind]()
     return "\n" + "\n".join(lines) + "\n\n"
+
+
+_SCHEMES = re.compile(r'(?<=\n    "verify": )\{\n.*?\n    \}(?=,\n)', re.DOTALL)
+
+
+def schema_text(text: str) -> str:
+    """The text of `mapping.schema.json` with what the schemes declare in the place of what stands there."""
+    verify = json.dumps(SCHEMA["$defs"]["verify"], indent=2, ensure_ascii=False)
+    return _SCHEMES.sub(lambda _: verify.replace("\n", "\n    "), text, count=1)
 
 
 # Commands
@@ -170,11 +185,16 @@ def metric_names() -> dict[str, tuple[str, str, str]]:
 
 
 def _gauges() -> dict[str, tuple[str, str, str]]:
-    labels = {"leadwire_dead_letters": "kind, cause", "leadwire_events_fetching": "source"}
+    labels = {
+        "leadwire_dead_letters": "kind, cause",
+        "leadwire_events_fetching": "source",
+        "leadwire_requests_held": "source",
+        "leadwire_mapping_mistakes": "source",
+    }
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/docs.db")
         upgrade(store)
-        text = backlog_metrics(store, 0).decode()
+        text = (backlog_metrics(store, 0) + mistake_metrics(Configuration(Catalogue(), {}, ()))).decode()
         store.dispose()
     families = text_string_to_metric_families(text)
     return {f.name: (f.type, labels.get(f.name, ""), f.documentation) for f in families}
@@ -446,10 +466,10 @@ PARTS: Mapping[str, Callable[..., Iterable[str]]] = {
 
 
 def write_pages() -> None:
-    """Bring the made parts of all pages up to date."""
-    for file in PAGES:
+    """Bring the made parts of all pages up to date, and that of the schema."""
+    for file in (SCHEMA_FILE, *PAGES):
         before = file.read_text(encoding="utf-8")
-        after = rendered(before)
+        after = schema_text(before) if file == SCHEMA_FILE else rendered(before)
         if after != before:
             file.write_text(after, encoding="utf-8")
             click.echo(f"updated {os.path.relpath(file, ROOT)}")

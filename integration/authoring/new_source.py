@@ -19,6 +19,7 @@ from integration.core.values import RawRequest
 from integration.files.document import parse
 from integration.lead.catalogue import Catalogue
 from integration.mapping import load_mapping
+from integration.mapping.language import FORM
 from integration.verify import build
 
 README_FILE = "README.md"
@@ -156,7 +157,7 @@ def _renamed_mapping(text: str, name: str, source: Source) -> str:
 
     Ids of two systems may be equal without being of one lead, so they must not stand under one name.
     """
-    parsed, _ = parse(text.encode(), MAPPING_FILE)
+    parsed, _ = parse(text.encode(), MAPPING_FILE, FORM)
     lines = text.splitlines(keepends=True)
 
     def edit(path: tuple[str, ...], pattern: str, new: str) -> None:

@@ -26,6 +26,7 @@ from integration.authoring.rehearse import (
 from integration.body import MalformedBody
 from integration.cli.output import console, json_option, plain, print_json
 from integration.cli.payloads import (
+    BrokenMappingError,
     PayloadFileError,
     answer_from_file,
     header_option,
@@ -233,15 +234,36 @@ def test(context: click.Context, *, sources: tuple[str, ...], as_json: bool) -> 
     """
     settings = Settings.read()
     configuration = read_configuration(settings)
-    names = sources or tuple(configuration.sources)
-    chosen = [usable_source(configuration, name) for name in names]
-    results = [(source.name, _run(configuration, source, settings.max_body_bytes)) for source in chosen]
+    chosen = [_source_or_problems(configuration, name) for name in sources or configuration.sources]
+    broken = [found for found in chosen if not isinstance(found, Source)]
+    results = [
+        (source.name, _run(configuration, source, settings.max_body_bytes))
+        for source in chosen
+        if isinstance(source, Source)
+    ]
     if as_json:
-        print_json({"tests": [_result_as_json(name, result) for name, group in results for result in group]})
+        tests = [_result_as_json(name, result) for name, group in results for result in group]
+        print_json({"tests": tests, "broken": dict(broken)})
     else:
-        _print_results(console(), results)
+        _print_broken(console(), broken)
+        _print_results(console(), results, broken=len(broken))
     failed = any(result.failure for _, group in results for result in group)
-    context.exit(1 if failed else 0)
+    context.exit(1 if failed or broken else 0)
+
+
+def _source_or_problems(configuration: Configuration, name: str) -> Source | tuple[str, list[str]]:
+    """The source; or its name and what is wrong with its mapping file, which costs the others nothing."""
+    try:
+        return usable_source(configuration, name)
+    except BrokenMappingError as error:
+        return name, str(error).splitlines()
+
+
+def _print_broken(out: Console, broken: Iterable[tuple[str, list[str]]]) -> None:
+    for name, problems in broken:
+        _line(out, f"FAIL  {name}: the mapping file has problems", style="bold red")
+        for problem in problems:
+            _line(out, f"      {problem}")
 
 
 def _run(configuration: Configuration, source: Source, max_body_bytes: int) -> list[TestResult]:
@@ -261,7 +283,7 @@ def _run(configuration: Configuration, source: Source, max_body_bytes: int) -> l
     return results
 
 
-def _print_results(out: Console, results: Iterable[tuple[str, list[TestResult]]]) -> None:
+def _print_results(out: Console, results: Iterable[tuple[str, list[TestResult]]], *, broken: int) -> None:
     total = failed = 0
     for source, group in results:
         if not group:
@@ -269,10 +291,9 @@ def _print_results(out: Console, results: Iterable[tuple[str, list[TestResult]]]
         for result in group:
             _print_result(out, source, result)
             total, failed = total + 1, failed + bool(result.failure)
-    _line(
-        out,
-        f"{counted(total, 'test')}, {failed} failed." if failed else f"{counted(total, 'test')}, all passed.",
-    )
+    outcome = f"{failed} failed" if failed else "all passed"
+    unusable = f" {counted(broken, 'mapping file')} cannot be used." if broken else ""
+    _line(out, f"{counted(total, 'test')}, {outcome}.{unusable}")
 
 
 def _print_result(out: Console, source: str, result: TestResult) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from integration.cli.output import json_option, print_json
+from integration.cli.payloads import read_configuration
 from integration.cli.stored import opened
-from integration.config.sources import FIELDS_FILE, load_configuration
+from integration.config.sources import FIELDS_FILE
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.words import counted
@@ -34,7 +33,7 @@ def pull_fields(*, as_json: bool) -> None:
         portal = pull(settings, token_of(settings, store, now))
     file = settings.mappings_dir / FIELDS_FILE
     write_portal(file, portal)
-    problems = list(portal_problems(load_configuration(settings.mappings_dir, os.environ)))
+    problems = list(portal_problems(read_configuration(settings)))
     if as_json:
         print_json({"properties": len(portal), "file": str(file), "problems": len(problems)})
         return

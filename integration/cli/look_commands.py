@@ -10,11 +10,12 @@ from integration.cli.filters import found_lead, page_options, time_options
 from integration.cli.output import console, json_option, plain, print_json
 from integration.cli.payloads import read_configuration
 from integration.cli.render import print_listing, print_page, print_table, print_text
-from integration.cli.stored import reading
+from integration.cli.stored import opened, reading
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import EventState, Micros
-from integration.core.words import counted
+from integration.core.words import counted, listed
+from integration.pipeline.keeper import stored_versions
 from integration.store.views.event_page import event_page
 from integration.store.views.event_views import EVENTS, EventFilter, list_events
 from integration.store.views.request_views import REJECTED, list_rejected
@@ -34,18 +35,28 @@ def sources(*, names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     in the last 24 hours.
     """
     settings = Settings.read()
-    found = read_configuration(settings).sources
-    for name in names:
-        if name not in found:
-            raise click.BadParameter(f"there is no source named {name!r}; there are: {', '.join(found)}")
-    chosen = names or tuple(found)
-    with reading(settings) as connection:
-        sent = source_activities(connection, chosen, now())
-    lines = [SourceLine(found[name], sent[name], settings.public_url) for name in chosen]
+    with opened(settings) as store:
+        configuration = read_configuration(settings, versions=stored_versions(store))
+        found = configuration.sources
+        for name in names:
+            if name not in found:
+                raise click.BadParameter(f"there is no source named {name!r}; there are: {', '.join(found)}")
+        chosen = names or tuple(found)
+        with store.read() as connection:
+            sent = source_activities(connection, chosen, now())
+    lines = [
+        SourceLine(
+            found[name], sent[name], settings.public_url,
+            configuration.mistakes.get(name), configuration.origins.get(name),
+        )
+        for name in chosen
+    ]  # fmt: skip
     if as_json:
         print_json({SOURCES.name: [SOURCES.as_json(line) for line in lines]})
     elif lines:
         _print_sources(settings, lines, everything=everything or bool(names))
+        if configuration.off:
+            print_text(console(), f"Switched off: {listed([*configuration.off])}.")
     else:
         click.echo(f"There is no source in {settings.mappings_dir}: each is a folder with a mapping.yaml.")
 

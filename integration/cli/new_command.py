@@ -15,6 +15,7 @@ from integration.body import MalformedBody
 from integration.cli.output import console, plain
 from integration.cli.payloads import PayloadFileError, read_configuration, unsigned_request, usable_source
 from integration.cli.render import print_table
+from integration.config.folders import folder_of
 from integration.config.sources import Configuration, Source, load_configuration
 from integration.core.settings import Settings
 from integration.core.words import counted
@@ -72,7 +73,7 @@ def _from_event(name: str, event: Path, configuration: Configuration, settings: 
 
 
 def _like(name: str, source: Source, directory: Path) -> NewSource:
-    return copied(name, source, directory / source.name)
+    return copied(name, source, folder_of(source.name, directory))
 
 
 def _usable(directory: Path, name: str) -> Source:

@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from integration.body import MalformedBody, decode
-from integration.config.sources import BrokenSource, Configuration, Source, load_configuration
+from integration.config.folders import shipped_mappings
+from integration.config.sources import Configuration, Source, load_configuration
+from integration.config.versions import NO_VERSIONS, Versions
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
@@ -25,7 +27,7 @@ _CONTENT_TYPES = {
 
 
 class BrokenMappingError(LeadwireError):
-    """The source cannot be used before its mapping file is mended."""
+    """The source cannot be used before its mapping file is fixed."""
 
 
 class PayloadFileError(LeadwireError):
@@ -49,9 +51,13 @@ header_option = click.option(
 )
 
 
-def read_configuration(settings: Settings, environ: Mapping[str, str] = os.environ) -> Configuration:
-    """All sources, as the files are now; `environ` holds their secrets."""
-    return load_configuration(settings.mappings_dir, environ)
+def read_configuration(
+    settings: Settings, environ: Mapping[str, str] = os.environ, versions: Versions = NO_VERSIONS
+) -> Configuration:
+    """All sources, as the files are now; `environ` holds their secrets, `versions` what went on while a file
+    had mistakes.
+    """
+    return load_configuration(settings.mappings_dir, environ, shipped_mappings(), versions)
 
 
 def usable_source(configuration: Configuration, name: str) -> Source:
@@ -60,8 +66,8 @@ def usable_source(configuration: Configuration, name: str) -> Source:
     if source is None:
         known = ", ".join(configuration.sources) or "none"
         raise click.BadParameter(f"there is no source named {name!r}; there are: {known}")
-    if isinstance(source, BrokenSource):
-        raise BrokenMappingError("\n".join(str(problem) for problem in source.problems))
+    if not isinstance(source, Source) or name in configuration.mistakes:
+        raise BrokenMappingError("\n".join(str(found) for found in configuration.mistakes[name].problems))
     return source
 
 

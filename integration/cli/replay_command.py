@@ -16,7 +16,8 @@ from integration.cli.payloads import usable_source
 from integration.cli.progress import progress
 from integration.cli.render import print_table
 from integration.cli.stored import opened
-from integration.config.sources import BrokenSource, Configuration, Sources
+from integration.config.folders import shipped_mappings
+from integration.config.sources import Configuration, Source, Sources
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import Micros
@@ -97,7 +98,7 @@ def replay(
     where = compile_where(condition) if condition is not None else None
     wish = _Wish(Selection(source, type_, since, until), where, dry_run, as_json)
     settings = Settings.read()
-    sources = Sources(settings.mappings_dir)
+    sources = Sources(settings.mappings_dir, shipped=shipped_mappings())
     if source is not None:
         usable_source(sources.current, source)
     with opened(settings) as store:
@@ -179,7 +180,7 @@ def _looked_at(counts: Counts, wish: _Wish) -> str:
 
 
 def _tell_of_broken(configuration: Configuration) -> None:
-    broken = [source.name for source in configuration.sources.values() if isinstance(source, BrokenSource)]
+    broken = [name for name, source in configuration.sources.items() if not isinstance(source, Source)]
     if broken:
         click.echo(f"Left alone: what came from {listed(broken)}; `leadwire check` says why.", err=True)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from integration.config.sources import FIELDS_FILE
+from integration.cli.payloads import read_configuration
 from integration.core.settings import RateLimit, Settings, parse_rate_limit
-from integration.lead.catalogue import load_catalogue
 from integration.lead.properties import table_of
 from integration.sandbox import run_sandbox
 from integration.sandbox.contact_store import Property
@@ -27,8 +26,7 @@ _TYPES = {
 
 
 def _own_properties() -> list[Property]:
-    file = Settings.read().mappings_dir / FIELDS_FILE
-    catalogue = load_catalogue(file, str(file))
+    catalogue = read_configuration(Settings.read()).catalogue
     table = table_of(catalogue)
     return [
         Property(target, _TYPES[field.type])

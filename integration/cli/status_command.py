@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from integration.cli.output import console, json_option, print_json
-from integration.cli.render import print_facts, print_text
-from integration.cli.stored import reading
+from integration.cli.payloads import read_configuration
+from integration.cli.render import print_facts
+from integration.cli.stored import opened
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.store.schema import is_newer, said_of, version_of
+from integration.pipeline.keeper import stored_versions
 from integration.store.views.status_view import STATUS, read_status
 
 
@@ -18,14 +19,11 @@ from integration.store.views.status_view import STATUS, read_status
 def status(*, as_json: bool) -> None:
     """What waits and for what, what is dead, what the budget leaves, when all is delivered."""
     settings = Settings.read()
-    with reading(settings) as connection:
-        found = read_status(connection, now(), settings.hubspot_rate_limit)
-        version = version_of(connection)
+    with opened(settings) as store:
+        mistakes = read_configuration(settings, versions=stored_versions(store)).mistakes
+        with store.read() as connection:
+            found = read_status(connection, now(), settings.hubspot_rate_limit, mistakes)
     if as_json:
-        schema = {"version": version, "newer_than_program": is_newer(version)}
-        print_json({**STATUS.as_json(found), "schema": schema})
-        return
-    out = console()
-    print_facts(out, STATUS, found)
-    if is_newer(version):
-        print_text(out, f"{'store':<9} works; {said_of(version)}")
+        print_json(STATUS.as_json(found))
+    else:
+        print_facts(console(), STATUS, found)

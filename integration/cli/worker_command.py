@@ -6,12 +6,15 @@ import threading
 
 import click
 
+from integration.config.folders import shipped_mappings
 from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.logs import configure_logs
 from integration.core.settings import Settings
 from integration.hubspot import build
+from integration.lead.properties import table_of
 from integration.operate.account_check import PortalWatch
+from integration.pipeline.keeper import AskedVersions, Keeper
 from integration.pipeline.shared_token import token_of
 from integration.store.engine import Store
 from integration.store.patience import patiently
@@ -30,11 +33,10 @@ def worker() -> None:
     settings = Settings.read()
     configure_logs(settings.log_level)
     store = Store(settings.database_url)
-    sources = Sources(settings.mappings_dir)
     stopping = threading.Event()
     stops = [stopping.set]
     with on_termination(lambda: [stop() for stop in stops]):
-        running = patiently(lambda: _made(store, sources, settings), stopping.wait)
+        running = patiently(lambda: _made(store, settings), stopping.wait)
         if running is not None:
             stops.append(running.stop)
             if not stopping.is_set():
@@ -42,8 +44,15 @@ def worker() -> None:
     store.dispose()
 
 
-def _made(store: Store, sources: Sources, settings: Settings) -> Worker:
+def _made(store: Store, settings: Settings) -> Worker:
     require_current(store)
     token = token_of(settings, store, now)
+    versions = AskedVersions()
+    sources = Sources(
+        settings.mappings_dir, shipped=shipped_mappings(), versions=versions, only_configured=True
+    )
+    keeper = Keeper(store, sources, versions, now)
+    keeper.step()
     portal = PortalWatch(store, settings, sources, token, now)
-    return Worker(store, sources, build(settings, token), settings, portal=portal)
+    destination = build(settings, token, lambda: table_of(sources.current.catalogue))
+    return Worker(store, sources, destination, settings, portal=portal, keeper=keeper)

@@ -149,7 +149,12 @@ class Settings:
         "Requests per seconds that HubSpot allows the account, shared by all workers.",
         parse_rate_limit,
     )
-    mappings_dir: Path = _setting("MAPPINGS_DIR", "mappings", "The folder of the mapping files.", Path)
+    mappings_dir: Path = _setting(
+        "MAPPINGS_DIR",
+        "mappings",
+        "The folder of your mapping files; it lies over the shipped mappings, folder by folder.",
+        Path,
+    )
     bundle_window: float = _setting(
         "BUNDLE_WINDOW",
         "2",

@@ -1,4 +1,4 @@
-"""A mapping file as data, with the line of everything in it.
+"""A file that people edit as data, with the line of everything in it.
 
 YAML 1.2: `NO`, `on` and `off` are text. Keys are text as written; dates are text. Duplicate keys are
 problems. Size and number of nodes (aliases followed) are limited.
@@ -19,11 +19,21 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from integration.core.errors import Problem, shorten
 from integration.files.positions import Key
 
-LARGEST_FILE = 256 * 1024
-MOST_NODES = 50_000
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?[0-9]{1,100}")
 _RADIX = re.compile(r"0(o[0-7]{1,50}|x[0-9a-fA-F]{1,50})")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file: how it begins, for who left it empty, and how much it may hold: bytes, and parts with
+    aliases followed. `split` says what to do with a larger one.
+    """
+
+    begins_with: str
+    largest: int = 256 * 1024
+    most_nodes: int = 50_000
+    split: str = "split the source in two"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +62,22 @@ class UnreadableError(Exception):
         self.problem = problem
 
 
-def parse(content: bytes, shown_as: str) -> tuple[Document, list[Problem]]:
-    """The document, and duplicate keys and the like in it; raises UnreadableError if it is no YAML."""
-    root = _compose(content, shown_as)
-    problems: list[Problem] = []
-    document = Document(_Reader(shown_as, problems).read(root), root)
-    return document, problems
+Found = tuple[tuple[Key, ...], Problem]
 
 
-def _compose(content: bytes, shown_as: str) -> Node:
-    if len(content) > LARGEST_FILE:
-        raise _unreadable(shown_as, f"is larger than {LARGEST_FILE // 1024} KiB", "split the source in two")
+def parse(content: bytes, shown_as: str, form: Format) -> tuple[Document, list[Found]]:
+    """The document, and duplicate keys and the like in it, each with its path; raises UnreadableError if it
+    is not YAML.
+    """
+    root = _compose(content, shown_as, form)
+    found: list[Found] = []
+    document = Document(_Reader(shown_as, found, form.most_nodes).read(root), root)
+    return document, found
+
+
+def _compose(content: bytes, shown_as: str, form: Format) -> Node:
+    if len(content) > form.largest:
+        raise _unreadable(shown_as, f"is larger than {form.largest // 1024} KiB", form.split)
     try:
         root: Node | None = YAML(typ="safe", pure=True).compose(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -70,14 +85,14 @@ def _compose(content: bytes, shown_as: str) -> Node:
         raise _unreadable(f"{shown_as}:{line}", "is not UTF-8 text", "save the file as UTF-8") from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise _unreadable(f"{shown_as}:{line}", f"is no YAML: {error.problem}", _cure(error)) from error
+        raise _unreadable(f"{shown_as}:{line}", f"is not YAML: {error.problem}", _cure(error)) from error
     except (YAMLError, ValueError) as error:
         message = str(error).partition("\n")[0]
-        raise _unreadable(f"{shown_as}:1", f"is no YAML: {message}", "remove it") from error
+        raise _unreadable(f"{shown_as}:1", f"is not YAML: {message}", "remove it") from error
     except RecursionError as error:
-        raise _unreadable(f"{shown_as}:1", "is nested too deeply", "a mapping needs few levels") from error
+        raise _unreadable(f"{shown_as}:1", "is nested too deeply", "few levels are needed") from error
     if root is None:
-        raise _unreadable(f"{shown_as}:1", "is empty", "begin with `version: 1` and `source: ...`")
+        raise _unreadable(f"{shown_as}:1", "is empty", f"begin with {form.begins_with}")
     return root
 
 
@@ -112,23 +127,33 @@ def _children(node: Node) -> Iterator[tuple[Key, int, Node]]:
 class _Reader:
     """Turns nodes into plain data, counting as it goes."""
 
-    def __init__(self, shown_as: str, problems: list[Problem]) -> None:
+    def __init__(self, shown_as: str, found: list[Found], most_nodes: int) -> None:
         self._shown_as = shown_as
-        self._problems = problems
-        self._left = MOST_NODES
+        self._found = found
+        self._most = self._left = most_nodes
         self._open: set[int] = set()
+        self._path: list[Key] = []
 
     def read(self, node: Node) -> Any:
         self._left -= 1
         if self._left < 0 or id(node) in self._open:
             cure = "repeat less with & and *, and never put a part into itself"
-            raise _unreadable(self._at(node), f"has more than {MOST_NODES:,} parts", cure)
+            raise _unreadable(self._at(node), f"has more than {self._most:,} parts", cure)
         if isinstance(node, ScalarNode):
             return self._scalar(node)
         self._open.add(id(node))
-        data = self._mapping(node) if isinstance(node, MappingNode) else [self.read(n) for n in node.value]
+        data = self._mapping(node) if isinstance(node, MappingNode) else self._list(node)
         self._open.discard(id(node))
         return data
+
+    def _below(self, key: Key, node: Node) -> Any:
+        self._path.append(key)
+        data = self.read(node)
+        self._path.pop()
+        return data
+
+    def _list(self, node: Node) -> list[Any]:
+        return [self._below(position, item) for position, item in enumerate(node.value)]
 
     def _mapping(self, node: MappingNode) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -137,12 +162,11 @@ class _Reader:
             if not isinstance(key, ScalarNode):
                 self._report(key, "a key must be text", "put it in quotes")
             elif key.value in data:
-                self._report(
-                    key, f"duplicate key {key.value!r}, first on line {lines[key.value]}", "keep one"
-                )
+                message = f"duplicate key {key.value!r}, first on line {lines[key.value]}"
+                self._report(key, message, "keep one", below=(key.value,))
             else:
                 lines[key.value] = _line(key)
-                data[key.value] = self.read(value)
+                data[key.value] = self._below(key.value, value)
         return data
 
     def _scalar(self, node: ScalarNode) -> Any:
@@ -171,8 +195,8 @@ class _Reader:
             return text
         return number
 
-    def _report(self, node: Node, message: str, cure: str) -> None:
-        self._problems.append(Problem(self._at(node), "", message, cure))
+    def _report(self, node: Node, message: str, cure: str, below: tuple[Key, ...] = ()) -> None:
+        self._found.append(((*self._path, *below), Problem(self._at(node), "", message, cure)))
 
     def _at(self, node: Node) -> str:
         return f"{self._shown_as}:{_line(node)}"

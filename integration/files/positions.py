@@ -1,4 +1,4 @@
-"""Positions in a mapping file, and the problems found there."""
+"""Positions in a file that people edit, and the problems found there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Key = str | int
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A position in a mapping file; `spot / key` is the one below it. Problems are collected, not raised."""
+    """A position in a file; `spot / key` is the one below it. Problems are collected, not raised."""
 
     shown_as: str
     line_of: Callable[[tuple[Key, ...]], int]
@@ -22,6 +22,14 @@ class Spot:
 
     def __truediv__(self, key: Key) -> Spot:
         return Spot(self.shown_as, self.line_of, self.problems, (*self.path, key))
+
+    def at(self, path: tuple[Key, ...]) -> Spot:
+        """The position at a path below this one."""
+        return Spot(self.shown_as, self.line_of, self.problems, (*self.path, *path))
+
+    def collecting(self, problems: list[Problem]) -> Spot:
+        """The same position, with its problems in another list."""
+        return Spot(self.shown_as, self.line_of, problems, self.path)
 
     @property
     def place(self) -> str:
@@ -44,6 +52,16 @@ def dotted(path: tuple[Key, ...]) -> str:
     for key in path:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
     return text
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems of one file by their lines, each once; those of the whole file first."""
+    return tuple(sorted(dict.fromkeys(problems), key=_line))
+
+
+def _line(problem: Problem) -> int:
+    line = problem.place.rpartition(":")[2]
+    return int(line) if line.isdecimal() else 0
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -11,10 +11,7 @@ from integration.http.oauth import Token
 from integration.hubspot.caller import Caller
 from integration.hubspot.contacts import Contacts
 from integration.hubspot.leads_v1 import LeadsV1
-from integration.lead.catalogue import load_catalogue
-from integration.lead.properties import table_of
-
-FIELDS_FILE = "fields.yaml"
+from integration.lead.properties import PropertyTable
 
 
 class Destination(Protocol):
@@ -60,7 +57,10 @@ class Destination(Protocol):
         """
 
 
-def _leads_v1(settings: Settings, token: Token) -> Destination:
+Table = Callable[[], PropertyTable]
+
+
+def _leads_v1(settings: Settings, token: Token, _: Table) -> Destination:
     return LeadsV1(_caller(settings), token)
 
 
@@ -68,17 +68,18 @@ def _caller(settings: Settings) -> Caller:
     return Caller(settings.hubspot_base_url, connections=settings.worker_concurrency)
 
 
-def _contacts(settings: Settings, token: Token) -> Destination:
-    catalogue = load_catalogue(settings.mappings_dir / FIELDS_FILE, f"{settings.mappings_dir}/{FIELDS_FILE}")
-    return Contacts(_caller(settings), token, table_of(catalogue), version=settings.hubspot_api_version)
+def _contacts(settings: Settings, token: Token, table: Table) -> Destination:
+    return Contacts(_caller(settings), token, table, version=settings.hubspot_api_version)
 
 
-DESTINATIONS: Mapping[str, Callable[[Settings, Token], Destination]] = {
+DESTINATIONS: Mapping[str, Callable[[Settings, Token, Table], Destination]] = {
     LeadsV1.name: _leads_v1,
     Contacts.name: _contacts,
 }
 
 
-def build(settings: Settings, token: Token) -> Destination:
-    """The destination that HUBSPOT_API names, with this token."""
-    return DESTINATIONS[settings.hubspot_api](settings, token)
+def build(settings: Settings, token: Token, table: Table) -> Destination:
+    """The destination that HUBSPOT_API names, with this token. `table` gives the names of properties as the
+    live configuration has them; it is asked again for each request.
+    """
+    return DESTINATIONS[settings.hubspot_api](settings, token, table)

@@ -8,7 +8,7 @@ means is told by the trace id that each row carries, or its contact id; never by
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,14 +88,28 @@ class Contacts:
     most_cost = 3
 
     def __init__(
-        self, caller: Caller, token: Token, table: PropertyTable, *, version: str, clock: Clock = now
+        self,
+        caller: Caller,
+        token: Token,
+        table: Callable[[], PropertyTable],
+        *,
+        version: str,
+        clock: Clock = now,
     ) -> None:
         self._caller = caller
         self._token = token
-        self._table = table
+        self._live_table = table
         self._path = contacts_path(version)
         self._clock = clock
-        self.finds_by = frozenset({"email", *table.unique})
+
+    @property
+    def _table(self) -> PropertyTable:
+        return self._live_table()
+
+    @property
+    def finds_by(self) -> frozenset[str]:
+        """The email, and the kinds that have a unique property of their own now."""
+        return frozenset({"email", *self._table.unique})
 
     def request_kind(self, bundle: Bundle) -> str:
         """`find email`, `read`, `update`, `upsert`, `archive`, or `stage`, which may move one back."""

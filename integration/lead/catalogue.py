@@ -1,14 +1,7 @@
 """Which fields a lead has, of which type, and whether an update of them is valid.
 
-`lead.schema.json` beside this file states the fields of HubSpot's Leads API and those that are never
-sent; `mappings/fields.yaml` adds the custom fields of an account:
-
-```yaml
-version: 1
-fields:
-  plan: {type: text, label: Plan}
-  lastPayment: {type: decimal}
-```
+`lead.schema.json` beside this file states the fields of HubSpot's Leads API and those that are never sent;
+`mappings/fields.yaml` adds the custom fields of an account (`fields_file.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
@@ -24,13 +17,9 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from integration.core.errors import LeadwireError, Problem, shorten
+from integration.core.errors import shorten
 from integration.core.values import Cause, FieldChange
 
 FieldType = Literal["text", "integer", "decimal", "boolean", "time", "date"]
@@ -38,7 +27,6 @@ FieldType = Literal["text", "integer", "decimal", "boolean", "time", "date"]
 _NEVER_SENT = "neverSent"
 _FOLDER = Path(__file__).parent
 _LEAD_SCHEMA = json.loads((_FOLDER / "lead.schema.json").read_text(encoding="utf-8"))
-_FIELDS_SCHEMA = json.loads((_FOLDER / "fields.schema.json").read_text(encoding="utf-8"))
 _NEVER_CLEAR = ("max", "min", "sum", "if_empty")
 _TYPE_CURES: Mapping[FieldType, str] = {
     "text": "give it as text (`as: text`), or shorten it",
@@ -48,14 +36,6 @@ _TYPE_CURES: Mapping[FieldType, str] = {
     "time": "convert it (`as: unix_seconds`, `unix_millis`, `iso8601` or `date`)",
     "date": "convert it (`as: date`, `iso8601`, `unix_seconds` or `unix_millis`)",
 }
-
-
-class CatalogueError(LeadwireError):
-    """`mappings/fields.yaml` cannot be used; `problems` lists everything wrong with it."""
-
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +74,19 @@ class PortalProperty:
 
 
 class Catalogue:
-    """All fields of a lead: those that may be set (`fields`, by name) and those that may not."""
+    """All fields of a lead: those that may be set (`fields`, by name) and those that may not.
+
+    `broken` has, by name, where a field is declared with a mistake: it cannot be set until that is fixed.
+    """
 
     def __init__(
         self,
         custom: Sequence[Field] = (),
         contacts: ContactNames | None = None,
         portal: Mapping[str, PortalProperty] = MappingProxyType({}),
+        broken: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self.broken = broken
         self.contacts = contacts or ContactNames()
         self.portal = portal
         self.fields: Mapping[str, Field] = MappingProxyType(
@@ -113,8 +98,10 @@ class Catalogue:
         """None when the field may be set; else why not and what to do, in one sentence."""
         if name in self.fields:
             return None
-        if name in _NEVER_SENT_REASONS:
-            return f"{name} cannot be set: {_NEVER_SENT_REASONS[name]}"
+        if name in NEVER_SENT_REASONS:
+            return f"{name} cannot be set: {NEVER_SENT_REASONS[name]}"
+        if name in self.broken:
+            return f"{name} is declared with a mistake at {self.broken[name]}; fix it there"
         near = _nearest(name, self.fields)
         guess = f"did you mean {near}? If not, declare it" if near else "declare it"
         return f"{name} is not a field of a lead; {guess} in mappings/fields.yaml"
@@ -154,34 +141,6 @@ class Catalogue:
             return None
         kind = self.fields[change.field].type
         return f"{at}: expected {_LEAD_SCHEMA['$defs'][kind]['description']}", _TYPE_CURES[kind]
-
-
-def load_catalogue(file: Path | None, shown_as: str) -> Catalogue:
-    """The catalogue with the custom fields that `file` declares; none if it is None or does not exist.
-
-    `shown_as` names the file in problems. Raises CatalogueError that lists all of them.
-    """
-    if file is None or not file.exists():
-        return Catalogue()
-    document = _read(file, shown_as)
-    problems = tuple(_problems(document, shown_as))
-    if problems:
-        raise CatalogueError(problems)
-    custom = [
-        Field(name, spec["type"], spec.get("label", name), custom=True)
-        for name, spec in document["fields"].items()
-    ]
-    contacts = document.get("contacts", {})
-    names = ContactNames(dict(contacts.get("properties", {})), dict(contacts.get("unique", {})))
-    portal = {name: _portal_property(name, spec) for name, spec in document.get("portal", {}).items()}
-    return Catalogue(custom, names, portal)
-
-
-def _portal_property(name: str, spec: Mapping[str, Any]) -> PortalProperty:
-    options = tuple(str(option) for option in spec.get("options", ()))
-    return PortalProperty(
-        name, spec["type"], options, bool(spec.get("read_only")), bool(spec.get("external_options"))
-    )
 
 
 def _write_problem(change: FieldChange) -> str | None:
@@ -238,7 +197,7 @@ def _type_name(schema: Mapping[str, str]) -> str:
     return schema["$ref"].rpartition("/")[2]
 
 
-_NEVER_SENT_REASONS: Mapping[str, str] = {
+NEVER_SENT_REASONS: Mapping[str, str] = {
     name: schema["description"]
     for name, schema in _LEAD_SCHEMA["properties"].items()
     if _type_name(schema) == _NEVER_SENT
@@ -246,9 +205,9 @@ _NEVER_SENT_REASONS: Mapping[str, str] = {
 _LEAD_FIELDS = tuple(
     Field(name, cast(FieldType, _type_name(schema)), name)
     for name, schema in _LEAD_SCHEMA["properties"].items()
-    if name not in _NEVER_SENT_REASONS
+    if name not in NEVER_SENT_REASONS
 )
-_LEAD_FIELD_NAMES = frozenset(field.name for field in _LEAD_FIELDS)
+LEAD_FIELD_NAMES = frozenset(field.name for field in _LEAD_FIELDS)
 
 
 def _with_custom_fields(custom: Sequence[Field]) -> dict[str, Any]:
@@ -260,69 +219,3 @@ def _nearest(name: str, names: Mapping[str, object]) -> str | None:
     lowered = {known.lower(): known for known in names}
     near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.75)
     return lowered[near[0]] if near else None
-
-
-def _read(file: Path, shown_as: str) -> CommentedMap:
-    try:
-        document = YAML().load(file.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise _unusable(f"{shown_as}:{line}", f"this is not YAML: {error.problem}") from error
-    except (OSError, UnicodeDecodeError, YAMLError, ValueError) as error:
-        raise _unusable(shown_as, f"cannot be read: {error}") from error
-    if not isinstance(document, CommentedMap):
-        raise _unusable(f"{shown_as}:1", "expected `version: 1` and `fields:`")
-    return document
-
-
-def _unusable(place: str, message: str) -> CatalogueError:
-    return CatalogueError((Problem(place, "", message, "see docs/mapping-reference.md"),))
-
-
-def _problems(document: CommentedMap, shown_as: str) -> Iterator[Problem]:
-    for error in Draft202012Validator(_FIELDS_SCHEMA).iter_errors(document):
-        yield _schema_problem(error, document, shown_as)
-    declared = document.get("fields")
-    for name in declared if isinstance(declared, CommentedMap) else ():
-        place = f"{shown_as}:{_line(document, ['fields', name])}"
-        if name in _NEVER_SENT_REASONS:
-            reason = f"{name} cannot be set: {_NEVER_SENT_REASONS[name]}"
-            yield Problem(place, f"fields.{name}", reason, "remove it here")
-        elif name in _LEAD_FIELD_NAMES:
-            yield Problem(place, f"fields.{name}", f"{name} is a field of every lead", "remove it here")
-
-
-def _schema_problem(error: ValidationError, document: CommentedMap, shown_as: str) -> Problem:
-    path = list(error.absolute_path)
-    if error.validator == "pattern":  # the only pattern is that of a name, which is not part of its own path
-        path.append(str(error.instance))
-    place = f"{shown_as}:{_line(document, path)}"
-    return Problem(place, ".".join(str(part) for part in path), *_message_and_cure(error))
-
-
-def _message_and_cure(error: ValidationError) -> tuple[str, str]:
-    schema: Any = error.schema
-    if error.validator == "additionalProperties":
-        instance: Any = error.instance
-        unknown = ", ".join(str(key) for key in instance if key not in schema["properties"])
-        return f"unknown: {unknown}", f"known here: {', '.join(schema['properties'])}"
-    if error.validator == "pattern":
-        return f"{shorten(error.instance)} is no name of a field", "use letters, digits and _"
-    if error.validator == "enum":
-        return f"{shorten(error.instance)} is no type of a field", f"use {', '.join(schema['enum'])}"
-    if error.validator == "const":
-        return f"{shorten(error.instance)} is no known version", f"use {schema['const']}"
-    if error.validator == "required":
-        return error.message, "add it"
-    cure = "put it in quotes" if schema["type"] == "string" else "write `name: {type: text}`"
-    return f"{shorten(error.instance)} is no {schema['type']}", cure
-
-
-def _line(document: CommentedMap, path: Sequence[str | int]) -> int:
-    """The line of the deepest key on the path that the document has, from 1."""
-    line, node = 1, document
-    for part in path:
-        if not isinstance(node, CommentedMap) or part not in node:
-            break
-        line, node = node.lc.key(part)[0] + 1, node[part]
-    return line

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from integration.core.values import Cause, Wire
@@ -120,6 +121,7 @@ class PropertyTable:
         return str(value)
 
 
+@lru_cache(maxsize=4)  # asked for each request; a catalogue is made anew only when fields.yaml changes
 def table_of(catalogue: Catalogue) -> PropertyTable:
     """The names of contact properties by what the catalogue says."""
     types = {name: field.type for name, field in catalogue.fields.items()}

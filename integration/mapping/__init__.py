@@ -4,19 +4,28 @@ The language is stated in `mapping.schema.json` and shown by the examples in `ex
 """
 
 from integration.mapping.fetch_spec import Fetch
-from integration.mapping.load import MappingError, load_mapping
+from integration.mapping.load import MappingError, MappingFile, load_mapping, read_mapping
 from integration.mapping.parts import FieldSetter, LeadKey, Rule
-from integration.mapping.source_mapping import MappingTest, RequestContext, SourceMapping, VerifySpec
+from integration.mapping.source_mapping import (
+    MappingTest,
+    Reception,
+    RequestContext,
+    SourceMapping,
+    VerifySpec,
+)
 
 __all__ = [
     "Fetch",
     "FieldSetter",
     "LeadKey",
     "MappingError",
+    "MappingFile",
     "MappingTest",
+    "Reception",
     "RequestContext",
     "Rule",
     "SourceMapping",
     "VerifySpec",
     "load_mapping",
+    "read_mapping",
 ]

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from integration.core.errors import Problem
 from integration.core.values import BodyField, Handshake, Wire
 from integration.files.positions import Key, Spot
 from integration.mapping.assignments import (
@@ -29,8 +30,9 @@ from integration.mapping.assignments import (
 from integration.mapping.conditions import compile_condition, path_at
 from integration.mapping.fetch_spec import Fetch, compile_fetch
 from integration.mapping.parts import EventKeys, FieldSetter, LeadKey, Part, Rule
-from integration.mapping.source_mapping import MappingTest, SourceMapping, VerifySpec
+from integration.mapping.source_mapping import MappingTest, Reception, SourceMapping, VerifySpec
 from integration.mapping.translation import RulesFor
+from integration.verify import contradictions
 
 FieldProblem = Callable[[str], str | None]
 
@@ -41,7 +43,7 @@ _NEVER_CLEAR = ("max", "min", "sum", "if_empty")
 @dataclass(frozen=True, slots=True)
 class Source:
     """What is compiled: the data of the file, where the schema found problems, the folder that the file is
-    in, and who knows which fields a lead has.
+    in, and who knows which fields a lead has. Problems of `tests:` are collected apart.
     """
 
     data: dict[str, Any]
@@ -49,6 +51,7 @@ class Source:
     broken: frozenset[tuple[Key, ...]]
     folder: Path
     field_problem: FieldProblem
+    test_problems: list[Problem]
 
     @property
     def tables(self) -> Tables:
@@ -82,16 +85,15 @@ def compile_mapping(source: Source, version: str) -> SourceMapping | None:
     event, lead = _event(source), tuple(_lead(source))
     fetch = _fetch(source)
     rules, tests = tuple(_rules(source)), tuple(_tests(source))
-    if root.problems or event is None:
+    verify = _verify(source)
+    if root.problems or event is None or verify is None:
         return None
-    verify = dict(data["verify"])
-    secrets = tuple(verify.pop("secrets"))
     return SourceMapping(
         source=data["source"],
         title=data.get("title", data["source"]),
         file=root.shown_as,
         version=version,
-        verify=VerifySpec(verify, secrets),
+        verify=verify,
         event=event,
         lead=lead,
         creates_leads=data["lead"].get("create", False),
@@ -101,8 +103,42 @@ def compile_mapping(source: Source, version: str) -> SourceMapping | None:
         tests=tests,
         rules_for=_rules_for(rules),
         body=BodyField(**data["body"]) if "body" in data else None,
-        handshake=tuple(_handshake(entry) for entry in data.get("handshake", ())),
+        handshake=_handshakes(source),
     )
+
+
+def compile_reception(source: Source) -> Reception | None:
+    """What receiving needs, of the parts that are sound; None where it cannot be told who may send."""
+    spot = source.root / "verify"
+    verify = source.data.get("verify")
+    if not isinstance(verify, dict) or not source.is_sound(spot) or _contradicts(verify):
+        return None
+    respond = source.data.get("respond") if source.is_sound(source.root / "respond") else None
+    return Reception(_verify_spec(verify, spot / "secrets"), _handshakes(source), respond)
+
+
+def _verify(source: Source) -> VerifySpec | None:
+    spot = source.root / "verify"
+    verify = source.data.get("verify")
+    if not isinstance(verify, dict) or not source.is_sound(spot):
+        return None
+    for found in contradictions(verify):
+        spot.at(found.path).report(found.message, found.cure)
+    return _verify_spec(verify, spot / "secrets")
+
+
+def _contradicts(verify: dict[str, Any]) -> bool:
+    return any(True for _ in contradictions(verify))
+
+
+def _verify_spec(verify: dict[str, Any], spot: Spot) -> VerifySpec:
+    options = {key: value for key, value in verify.items() if key != "secrets"}
+    return VerifySpec(options, tuple(verify["secrets"]), spot.place)
+
+
+def _handshakes(source: Source) -> tuple[Handshake, ...]:
+    sound = source.is_sound(source.root / "handshake")
+    return tuple(_handshake(entry) for entry in (source.data.get("handshake", ()) if sound else ()))
 
 
 def _handshake(entry: dict[str, Any]) -> Handshake:
@@ -257,7 +293,7 @@ def _rules_for(rules: tuple[Rule, ...]) -> RulesFor:
 
 
 def _tests(source: Source) -> Iterator[MappingTest]:
-    spot = source.root / "tests"
+    spot = source.root.collecting(source.test_problems) / "tests"
     for _, test, at in source.children(source.data.get("tests"), spot):
         files = {key: source.folder / test[key] for key in ("given", "fetched") if key in test}
         for key, file in files.items():

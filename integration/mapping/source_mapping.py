@@ -34,12 +34,22 @@ LONGEST_KEY = 200
 
 @dataclass(frozen=True, slots=True)
 class VerifySpec:
-    """How requests are verified: `options` as written (with `scheme`, without `secrets`), and the names of
-    the settings that hold the secrets.
+    """How requests are verified: `options` as written (with `scheme`, without `secrets`), the names of the
+    settings that hold the secrets, and where those stand.
     """
 
     options: Mapping[str, Any]
     secrets: tuple[str, ...]
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """The part of a mapping file that receiving needs: who may send, handshakes, and the answer."""
+
+    verify: VerifySpec
+    handshake: tuple[Handshake, ...] = ()
+    respond: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

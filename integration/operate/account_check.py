@@ -20,7 +20,8 @@ from integration.core.values import MICROS_PER_SECOND, Micros
 from integration.http.oauth import Token
 from integration.hubspot.account import read_properties
 from integration.hubspot.caller import Caller
-from integration.lead.catalogue import PortalProperty, load_catalogue
+from integration.lead.catalogue import PortalProperty
+from integration.lead.fields_file import load_catalogue
 from integration.lead.misfits import misfit, shared_property
 from integration.lead.properties import table_of
 from integration.mapping import FieldSetter

@@ -50,7 +50,18 @@ class NotTaken:
 
 
 Post = Callable[[Mapping[str, object]], NotTaken | None]
-_Message = dict[str, object]
+Message = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is told once it has lasted, and told to be over: whether it `holds` now, and both messages, given
+    since when it was seen.
+    """
+
+    holds: bool
+    raised: Callable[[Micros], Message]
+    ended: Callable[[Micros], Message]
 
 
 class Alerts:
@@ -80,7 +91,7 @@ class Alerts:
         for subject, condition in lasting.items():
             before = told.get(subject, Told(subject))
             if before.next_at <= now and _after(before, condition, now) != before:
-                tells.append(partial(self._tell_lasting, subject))
+                tells.append(partial(self.tell_lasting, subject, partial(_lasting_of, subject)))
         one_by_one(takewhile(lambda _: not stopping(), tells), lambda tell: tell())
 
     def _tell_letters(self, kind: Kind, code: str) -> None:
@@ -94,12 +105,15 @@ class Alerts:
             alert_rows.save(connection, _claimed(told, now))
         self._tell(_letters_message(news), told, replace(told, told_until=until, next_at=0, failures=0))
 
-    def _tell_lasting(self, subject: str) -> None:
+    def tell_lasting(
+        self, subject: str, condition_at: Callable[[Connection, Micros], Condition | None]
+    ) -> None:
+        """Tell of what lasts, as it is by now: once it has lasted, then at most once an hour, and its end."""
         now = self._clock()
         with self._store.write() as connection:
             told = alert_rows.lock(connection, subject)
-            condition = _lasting(connection, now).get(subject)
-            if condition is None or told.next_at > now:
+            condition = condition_at(connection, now)
+            if condition is None or told.next_at > now or _after(told, condition, now) == told:
                 return
             after = _after(told, condition, now)
             news = after.told_until != told.told_until
@@ -108,7 +122,7 @@ class Alerts:
             message = condition.raised(after.since) if after.since else condition.ended(told.since)
             self._tell(message, told, after)
 
-    def _tell(self, message: _Message, before: Told, after: Told) -> None:
+    def _tell(self, message: Message, before: Told, after: Told) -> None:
         """Post a message whose subject is claimed; `after` is the subject once it is told."""
         failure = self._post(message) if self._post else None
         now = self._clock()
@@ -137,37 +151,30 @@ def _failed(before: Told, failure: NotTaken, now: Micros) -> Told:
     return replace(before, next_at=now + wait, failures=before.failures + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """What is told once it has lasted, and told to be over: whether it `holds` now, and both messages, given
-    since when it was seen.
-    """
-
-    holds: bool
-    raised: Callable[[Micros], _Message]
-    ended: Callable[[Micros], _Message]
-
-
-def _lasting(connection: Connection, now: Micros) -> dict[str, _Condition]:
+def _lasting(connection: Connection, now: Micros) -> dict[str, Condition]:
     """By subject, what may last now. While deliveries are paused, nothing is said of leads that are late."""
     pause, ages = budget.current_pause(connection), read_ages(connection, now)
     paused = _lasts(pause, now)
     event_late = seconds_since(ages.untranslated_since, now) > LATE_EVENT_SECONDS
     found = {
-        DELIVERY: _Condition(paused, partial(_paused_message, pause), _resumed_message),
-        TRANSLATION: _Condition(
+        DELIVERY: Condition(paused, partial(_paused_message, pause), _resumed_message),
+        TRANSLATION: Condition(
             event_late, lambda _: _late_message(_LATE_EVENT, ages.untranslated_since), _LATE_EVENT.ended
         ),
     }
     if not paused:
         lead_late = seconds_since(ages.due_since, now) > LATE_LEAD_SECONDS
-        found[DUE] = _Condition(
+        found[DUE] = Condition(
             lead_late, lambda _: _late_message(_LATE_LEAD, ages.due_since), _LATE_LEAD.ended
         )
     return found
 
 
-def _after(told: Told, condition: _Condition, now: Micros) -> Told:
+def _lasting_of(subject: str, connection: Connection, now: Micros) -> Condition | None:
+    return _lasting(connection, now).get(subject)
+
+
+def _after(told: Told, condition: Condition, now: Micros) -> Told:
     """What was told of a condition after a look. Where `told_until` changes there is something to tell."""
     if not condition.holds:
         return Told(told.subject)
@@ -190,7 +197,7 @@ def _lasts(pause: Pause, now: Micros) -> bool:
 # Messages
 
 
-def _letters_message(news: News) -> _Message:
+def _letters_message(news: News) -> Message:
     number = (
         f"{alert_rows.MOST_COUNTED:,} or more" if news.count >= alert_rows.MOST_COUNTED else f"{news.count:,}"
     )
@@ -198,7 +205,7 @@ def _letters_message(news: News) -> _Message:
     command = f"leadwire dead --cause {news.cause.code}"
     text = (
         f"Leadwire: {letters} since {_shown(news.oldest)}: {news.kind}s with {news.cause.code}. "
-        f"Example: {_harmless(news.cause.detail)}. What to do: {_harmless(news.cause.cure)}. See: {command}"
+        f"Example: {harmless(news.cause.detail)}. What to do: {harmless(news.cause.cure)}. See: {command}"
     )
     return {
         "text": text,
@@ -214,25 +221,25 @@ def _letters_message(news: News) -> _Message:
     }
 
 
-def _paused_message(pause: Pause, since: Micros) -> _Message:
+def _paused_message(pause: Pause, since: Micros) -> Message:
     detail = pause.reason or "no reason is known"
     cure = (
         "nothing is lost, and it is tried again by itself; if HubSpot refuses the token, set a valid "
         "HUBSPOT_ACCESS_TOKEN and start the workers anew"
     )
     text = (
-        f"Leadwire: nothing is sent to HubSpot since {_shown(since)}: {_harmless(detail)}. "
+        f"Leadwire: nothing is sent to HubSpot since {_shown(since)}: {harmless(detail)}. "
         f"What to do: {cure}. See: leadwire status"
     )
     return _delivery_message("delivery_paused", text, since, detail[:LONGEST_DETAIL], cure)
 
 
-def _resumed_message(since: Micros) -> _Message:
+def _resumed_message(since: Micros) -> Message:
     text = f"Leadwire: updates are sent to HubSpot again, after a pause since {_shown(since)}."
     return _delivery_message("delivery_resumed", text, since, "", "")
 
 
-def _delivery_message(alert: str, text: str, since: Micros, detail: str, cure: str) -> _Message:
+def _delivery_message(alert: str, text: str, since: Micros, detail: str, cure: str) -> Message:
     return {
         "text": text,
         "alert": alert,
@@ -251,7 +258,7 @@ class _Late:
     what: str
     cure: str
 
-    def ended(self, since: Micros) -> _Message:
+    def ended(self, since: Micros) -> Message:
         text = f"Leadwire: {self.what} no longer waits too long, as it did since {_shown(since)}."
         return _delivery_message(f"{self.alert}_over", text, since, "", "")
 
@@ -269,7 +276,7 @@ _LATE_LEAD = _Late(
 )
 
 
-def _late_message(late: _Late, oldest: Micros | None) -> _Message:
+def _late_message(late: _Late, oldest: Micros | None) -> Message:
     since = oldest or 0
     detail = "no worker got through with it: none runs, each fails on it, or there is more than they can do"
     text = (
@@ -283,7 +290,7 @@ def _shown(time: Micros) -> str:
     return datetime.fromtimestamp(time // MICROS_PER_SECOND, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text that may quote a payload, as chats show it: on one line, and without any power to call people.
 
     Slack wants &, < and > escaped (https://docs.slack.dev/messaging/formatting-message-text, 2026-11-23), and
@@ -297,10 +304,10 @@ def _harmless(text: str) -> str:
 # Logs
 
 
-_ENDS = {"delivery_resumed", "events_late_over", "leads_late_over"}
+_ENDS = {"delivery_resumed", "events_late_over", "leads_late_over", "mapping_fixed"}
 
 
-def _report(message: _Message, failure: NotTaken | None, *, posted: bool, again_in: Micros) -> None:
+def _report(message: Message, failure: NotTaken | None, *, posted: bool, again_in: Micros) -> None:
     facts = {name: value for name, value in message.items() if name != "text"}
     if failure is not None:
         metrics.ALERTS.labels("failed").inc()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from integration.config.sources import BrokenSource, Configuration, load_configuration
+from integration.config.folders import shipped_mappings
+from integration.config.sources import Configuration, Source, load_configuration
 from integration.core.clock import Clock
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
@@ -54,7 +55,7 @@ def examine(
         reachable = _store(store)
         yield reachable
         yield from _disk(settings, environ, mounts)
-        configuration = load_configuration(settings.mappings_dir, environ)
+        configuration = load_configuration(settings.mappings_dir, environ, shipped_mappings())
         yield from _mappings(configuration)
         yield from _hubspot(settings, store, clock, store_is_good=reachable.grade != "problem")
         yield from _address(settings, configuration)
@@ -116,7 +117,7 @@ def _mappings(configuration: Configuration) -> Iterator[Finding]:
     ready = [
         source.name
         for source in configuration.sources.values()
-        if not isinstance(source, BrokenSource) and not source.missing_secrets
+        if isinstance(source, Source) and not source.missing_secrets
     ]
     if not ready:
         cure = "set the secret that the sender shows; `leadwire sources` says under which name"
@@ -157,7 +158,7 @@ def _address(settings: Settings, configuration: Configuration) -> Iterator[Findi
     signing = sorted(
         source.name
         for source in configuration.sources.values()
-        if not isinstance(source, BrokenSource) and not source.missing_secrets and source.scheme.signs_url
+        if isinstance(source, Source) and not source.missing_secrets and source.scheme.signs_url
     )
     if signing and not settings.public_url:
         text = f"{', '.join(signing)}: the URL is signed, and PUBLIC_URL is not set"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from integration.body import MalformedBody, decode
-from integration.config.sources import BrokenSource, Source, Sources
+from integration.config.sources import BrokenSource, HeldSource, Receiver, Source, Sources, UnsetSource
 from integration.core import metrics
 from integration.core.clock import Clock
 from integration.core.errors import LeadwireError
@@ -77,18 +77,19 @@ class Intake:
             store, self._write, name="inbox-large"
         )
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str) -> Receiver:
         """The source that may receive under this name; raises RefusedError if it is unknown or not ready."""
         source = self._sources.get(name)
         if source is None:
             raise RefusedError(404, "unknown_source", f"There is no source named {name!r} here.")
         if isinstance(source, BrokenSource):
-            raise RefusedError(503, "mapping_has_problems", _first_problem(source))
-        if source.missing_secrets:
-            raise RefusedError(503, "not_configured", _missing_setting(source))
+            detail = f"The mapping of {source.name} has a problem. Send the request again later."
+            raise RefusedError(503, "mapping_has_problems", detail)
+        if source.missing_secrets or isinstance(source, UnsetSource):
+            raise RefusedError(503, "not_configured", _not_configured(source))
         return source
 
-    def accept(self, source: Source, request: RawRequest) -> Accepted | Reply:
+    def accept(self, source: Receiver, request: RawRequest) -> Accepted | Reply:
         """Returns once the request is committed; a handshake is answered and not kept.
 
         Raises RefusedError (the request is kept, with its reason) or StoreUnavailableError.
@@ -105,6 +106,8 @@ class Intake:
         reply = self.handshake(source, request, verified=True)
         if reply is not None:
             return reply
+        if isinstance(source, HeldSource):
+            return self._hold(source, request)
         try:
             payload = decode(request.headers, request.body, self._max_body_bytes, source.mapping.body)
         except MalformedBody as error:
@@ -112,7 +115,7 @@ class Intake:
             raise RefusedError(error.status, error.code, error.detail) from error
         return self._store(source, request, payload)
 
-    def handshake(self, source: Source, request: RawRequest, *, verified: bool) -> Reply | None:
+    def handshake(self, source: Receiver, request: RawRequest, *, verified: bool) -> Reply | None:
         """The answer if this is a handshake of the source, of those that do or do not need verification."""
         reply = reply_to(source, request, verified=verified)
         if reply is None:
@@ -127,7 +130,7 @@ class Intake:
             raise RefusedError(403, "handshake_refused", "The handshake's token or value is not right.")
         return reply
 
-    def reject(self, source: Source, request: RawRequest, verdict: Verdict) -> None:
+    def reject(self, source: Receiver, request: RawRequest, verdict: Verdict) -> None:
         """Keep a request that is not accepted, and why."""
         reason = verdict.reason or "rejected"
         receipt = self._commit.submit(
@@ -143,6 +146,16 @@ class Intake:
         """Commit what is under way and stop."""
         self._commit.close()
         self._commit_large.close()
+
+    def _hold(self, source: HeldSource, request: RawRequest) -> Accepted:
+        """Store a genuine request whole, to be taken apart once its mapping is good."""
+        receipt = self._commit.submit(Arrival(redact(source.scheme, request), held=True))
+        metrics.ACCEPTED.labels(source.name).inc()
+        log_action(
+            log, "request.held", "Accepted, and held until its mapping is good", logging.WARNING,
+            id=receipt.id, source=source.name,
+        )  # fmt: skip
+        return Accepted(receipt, source.reception.respond)
 
     def _store(self, source: Source, request: RawRequest, payload: object) -> Accepted:
         mapping = source.mapping
@@ -191,12 +204,6 @@ def without_body(request: RawRequest) -> RawRequest:
     return replace(request, body=b"")
 
 
-def _first_problem(source: BrokenSource) -> str:
-    count = len(source.problems)
-    more = f" (and {count - 1} more: run `leadwire check`)" if count > 1 else ""
-    return f"The mapping of {source.name} has a problem: {source.problems[0]}{more}"
-
-
-def _missing_setting(source: Source) -> str:
-    names = " or ".join(source.missing_secrets)
+def _not_configured(source: Receiver | UnsetSource) -> str:
+    names = " or ".join(source.missing_secrets) or "its secret"
     return f"The source {source.name} is not configured: set {names}."

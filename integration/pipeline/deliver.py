@@ -112,7 +112,6 @@ class Deliverer:
             raise _too_narrow(rate_limit, destination)
         self._store = store
         self._destination = destination
-        self._reach = Reach(destination.id_kind, destination.finds_by, destination.can_create)
         self._clock = clock
         self._windows = {budget.ACCOUNT: rate_limit, budget.SEARCH: SEARCH_LIMIT}
         self._worker = worker
@@ -131,6 +130,11 @@ class Deliverer:
         # again, while the second is still on its way.
         self._in_hand: Counter[str] = Counter()
         self._counting = threading.Lock()
+
+    @property
+    def _reach(self) -> Reach:
+        """What the destination can do now: the kinds that it finds by may change with fields.yaml."""
+        return Reach(self._destination.id_kind, self._destination.finds_by, self._destination.can_create)
 
     @property
     def in_hand(self) -> int:
@@ -205,7 +209,8 @@ class Deliverer:
         until = now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
         rows = records.claim_due(connection, self._worker, now, until, most)
         links = identifiers.links_of(connection, [row.id for row in rows])
-        planned = [(row, self._planned(row, links[row.id], now)) for row in rows]
+        reach = self._reach
+        planned = [(row, self._planned(row, links[row.id], reach, now)) for row in rows]
         records.save(connection, [self._without_request(row, plan, now) for row, plan in planned
                                 if not isinstance(plan, Bundle)], now)  # fmt: skip
         to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]
@@ -215,10 +220,12 @@ class Deliverer:
         budget.occupy(connection, {slot: free_at[slot[0]] for job in jobs for slot in job.slots})
         return Claim(tuple(jobs), None)
 
-    def _planned(self, row: Record, links: Sequence[Link], now: Micros) -> Bundle | Cause | _Failed | None:
+    def _planned(
+        self, row: Record, links: Sequence[Link], reach: Reach, now: Micros
+    ) -> Bundle | Cause | _Failed | None:
         """What goes to HubSpot for this lead; an unexpected error costs this lead only."""
         try:
-            return next_write(row, links, self._reach, now)
+            return next_write(row, links, reach, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other leads of the claim go on
             return _Failed(cause_of(error))
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from integration.config.sources import Source
+from integration.config.sources import Receiver
 from integration.core.errors import LeadwireError, StoreUnavailableError
 from integration.core.logs import log_action
 from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros, RawRequest, Verdict
@@ -209,7 +209,7 @@ class Verifier:
     def __init__(self, certificates: Certificates) -> None:
         self._certificates = certificates
 
-    def verdict(self, source: Source, request: RawRequest, now: Micros) -> Verdict:
+    def verdict(self, source: Receiver, request: RawRequest, now: Micros) -> Verdict:
         """The verdict on a request of this source; `certificate_unavailable` if it can only be had later."""
         address_of = source.scheme.certificate_url
         if address_of is None or not source.secrets:

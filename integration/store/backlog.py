@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -10,13 +11,15 @@ from sqlalchemy import Connection, func, select
 from integration.core.values import Micros
 from integration.store.ages import read_ages, seconds_since
 from integration.store.engine import Store
+from integration.store.held_rows import Held, held_by_source
 from integration.store.tables import events, fetches, leads
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """Untranslated events, those that wait for what is fetched for them (by source), leads with unsent
-    changes (`leads_leased` of them on their way), dead letters by cause, and the oldest unsent change.
+    changes (`leads_leased` of them on their way), dead letters by cause, the oldest unsent change, and
+    requests that are held until their mapping is good, by source.
     """
 
     events_received: int
@@ -26,6 +29,7 @@ class Backlog:
     dead_events: dict[str, int]
     dead_leads: dict[str, int]
     oldest_waiting_since: Micros | None
+    held: Mapping[str, Held]
 
 
 def read_backlog(connection: Connection) -> Backlog:
@@ -56,6 +60,7 @@ def read_backlog(connection: Connection) -> Backlog:
         dead_events=dict(connection.execute(dead_events).all()),
         dead_leads=dict(connection.execute(dead_leads).all()),
         oldest_waiting_since=connection.execute(oldest).scalar(),
+        held=held_by_source(connection),
     )
 
 
@@ -86,6 +91,14 @@ def backlog_metrics(store: Store, now: Micros) -> bytes:
     )
     for source, count in backlog.events_fetching.items():
         fetching.labels(source).set(count)
+    held = Gauge(
+        "leadwire_requests_held",
+        "Requests that wait until the mapping of their source is good.",
+        ["source"],
+        registry=registry,
+    )
+    for source, waiting in backlog.held.items():
+        held.labels(source).set(waiting.count)
     Gauge("leadwire_leads_waiting", "Leads with unsent changes.", registry=registry).set(
         backlog.leads_waiting
     )

@@ -135,8 +135,8 @@ def old_requests(connection: Connection, before: Micros, after_id: str, limit: i
 
 
 def lock_prunable(connection: Connection, request_ids: Sequence[str]) -> list[str]:
-    """Those of these requests whose effect is settled: no event of theirs waits for translation or is a dead
-    letter, or belongs to a lead that has unsent changes or is to be rebuilt.
+    """Those of these requests whose effect is settled: none is held, no event of theirs waits for translation
+    or is a dead letter, or belongs to a lead that has unsent changes or is to be rebuilt.
 
     Their events and the leads of these stay locked until the transaction ends, so that no replay and no new
     change comes in between.
@@ -155,8 +155,10 @@ def lock_prunable(connection: Connection, request_ids: Sequence[str]) -> list[st
         .outerjoin_from(events, leads, leads.c.id == events.c.lead_id)
         .where(events.c.id.in_(_events_of(request_ids)), unsettled)
     )
-    held = set(connection.execute(busy).scalars())
-    return [id for id in request_ids if id not in held]
+    needed = set(connection.execute(busy).scalars())
+    held = select(requests.c.id).where(one_of(requests.c.id, request_ids), requests.c.held == 1)
+    needed |= set(connection.execute(held).scalars())
+    return [id for id in request_ids if id not in needed]
 
 
 _AFTER_DASH = chr(ord("-") + 1)

@@ -36,12 +36,15 @@ REJECTED_BODY_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A redacted request to be stored: accepted with its events, or rejected with the reason."""
+    """A redacted request to be stored: accepted with its events, rejected with the reason, or held whole
+    until its mapping is good.
+    """
 
     request: RawRequest
     events: tuple[IncomingEvent, ...] = ()
     reason: str | None = None
     detail: str = ""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,9 @@ _REQUEST_COLUMNS_WRITTEN = (
     requests.c.headers,
     requests.c.body,
     requests.c.body_size,
+    requests.c.held,
 )
-_ROWS_PER_STATEMENT = 500  # 11 columns of them stay below SQLite's 32,766 parameters and PostgreSQL's 65,535
+_ROWS_PER_STATEMENT = 500  # 12 columns of them stay below SQLite's 32,766 parameters and PostgreSQL's 65,535
 
 
 def _insert_new(
@@ -211,6 +215,7 @@ def _request_row(arrival: Arrival, receipt: Receipt) -> tuple[object, ...]:
         json.dumps(dict(request.headers)),
         None if too_large else request.body,
         len(request.body),
+        int(arrival.held),
     )
 
 

@@ -62,7 +62,15 @@ requests = Table(
         "body", LargeBinary, comment="as received; null once pruned, or when a rejected one was too large"
     ),
     Column("body_size", Integer, nullable=False),
+    Column(
+        "held",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="1: accepted, and not taken apart before its mapping is good",
+    ),
 )
+_partial_index("requests_held", requests.c.source, requests.c.id, where="held = 1")
 _partial_index("requests_rejected", requests.c.source, requests.c.id, where="reason IS NOT NULL")
 _partial_index("requests_rejected_by_id", requests.c.id, where="reason IS NOT NULL")
 
@@ -237,6 +245,21 @@ alerts = Table(
     Column("next_at", BigInteger, nullable=False, server_default="0", comment="nobody tells it before"),
     Column("failures", Integer, nullable=False, server_default="0", comment="posts that failed in a row"),
 )
+
+# What goes on while a file has a mistake: texts that were good, of each file the newest few.
+mapping_versions = Table(
+    "mapping_versions",
+    metadata,
+    Column("account", _Key, primary_key=True, server_default="main"),
+    Column("name", _Key, primary_key=True, comment="the source's, or 'fields' for fields.yaml"),
+    Column("digest", _Key, primary_key=True, comment="SHA-256 of the text"),
+    Column("text", Text, nullable=False),
+    Column("since", BigInteger, nullable=False, comment="when it was last taken into use"),
+)
+Index(
+    "mapping_versions_newest",
+    mapping_versions.c.account, mapping_versions.c.name, mapping_versions.c.since,
+)  # fmt: skip
 
 tokens = Table(
     "tokens",

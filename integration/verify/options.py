@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from integration.verify.scheme import object_schema
-from integration.verify.template import compile_template, placeholders
+from integration.verify.scheme import Contradiction, object_schema
+from integration.verify.template import PlaceholderError, compile_template, placeholders
 
 DEFAULT_TOLERANCE = 300
 _TEXT = {"type": "string", "minLength": 1}
@@ -86,41 +86,60 @@ OPTIONS = object_schema(
 )
 
 
-def check_consistency(options: Mapping[str, Any]) -> None:
-    """Raise ValueError with a sentence if options that are valid one by one contradict each other."""
-    entries = options.get("list", {})
-    _check_entries(entries)
-    parts = placeholders(compile_template(options.get("template", "{body}")))
-    header = options.get("timestamp", {}).get("header")
-    inline = entries.get("timestamp_key") or entries.get("timestamp_position")
-    _refuse(bool(header and inline), "timestamp: it stands in a header of its own or in the list: keep one")
+def contradictions(options: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """All options that are valid one by one and contradict each other."""
+    entries, timestamp = options.get("list", {}), options.get("timestamp", {})
+    inline = bool(entries.get("timestamp_key") or entries.get("timestamp_position"))
+    yield from _of_entries(entries)
+    yield from _of_time(options, timestamp.get("header"), inline=inline)
+    try:
+        template = compile_template(options.get("template", "{body}"))
+    except PlaceholderError as error:
+        yield Contradiction(("template",), error.message, error.cure)
+        return
+    yield from _of_template(options, placeholders(template), bool(timestamp.get("header")) or inline)
+
+
+def _of_entries(entries: Mapping[str, Any]) -> Iterator[Contradiction]:
+    pair, place = entries.get("pair"), entries.get("timestamp_position")
+    if (entries.get("signature_key") or entries.get("timestamp_key")) and not pair:
+        yield Contradiction(("list",), "has keys, and not what stands after one", "add `pair`, as `pair: =`")
+    if pair and not entries.get("signature_key"):
+        cure = "add `signature_key`, or remove `pair`"
+        yield Contradiction(("list", "pair"), "needs the key of signatures beside it", cure)
+    if pair and place:
+        message = "goes with entries without keys, and `pair` says that they have keys"
+        yield Contradiction(
+            ("list", "timestamp_position"), message, "keep one; entries with keys have `timestamp_key`"
+        )
+
+
+def _of_time(options: Mapping[str, Any], header: str | None, *, inline: bool) -> Iterator[Contradiction]:
+    if header and inline:
+        message = "stands in a header of its own and in the list"
+        yield Contradiction(("timestamp", "header"), message, "keep one")
+    if header or inline:
+        return
+    if "timestamp" in options:
+        cure = "add `header`, or a timestamp in `list`, or remove it"
+        yield Contradiction(("timestamp",), "does not say where the time stands", cure)
+    if "tolerance" in options:
+        cure = "say where it stands: `timestamp: {header: ...}`, or in `list`; or remove the tolerance"
+        yield Contradiction(("tolerance",), "there is no timestamp to judge", cure)
+
+
+def _of_template(options: Mapping[str, Any], parts: set[str], timed: bool) -> Iterator[Contradiction]:  # noqa: FBT001 - private
+    if not {"body", "form"} & parts:
+        message = "must hold {body} or {form}: an unsigned body could be anyone's"
+        yield Contradiction(("template",), message, "write e.g. `template: '{timestamp}.{body}'`")
     rules = (
-        ("timestamp", header or inline, "`timestamp: {header: ...}` or a timestamp in `list`"),
-        ("id", options.get("id_header"), "`id_header`"),
+        ("timestamp", timed, "`timestamp: {header: ...}` or a timestamp in `list`"),
+        ("id", bool(options.get("id_header")), "`id_header`"),
         ("secret", options.get("kind") == "hash", "`kind: hash`"),
     )
-    _refuse(
-        not {"body", "form"} & parts,
-        "template: it must hold {body} or {form}: an unsigned body could be anyone's",
-    )
     for part, given, option in rules:
-        _refuse(part in parts and not given, f"template: {{{part}}} needs {option}")
-        _refuse(bool(given) and part not in parts, f"template: it must hold {{{part}}}, because of {option}")
-    _refuse("tolerance" in options and not (header or inline), "tolerance: there is no timestamp to judge")
-
-
-def _check_entries(entries: Mapping[str, Any]) -> None:
-    keyed = entries.get("signature_key") or entries.get("timestamp_key")
-    _refuse(bool(keyed) and not entries.get("pair"), "list: keys need `pair`, what stands after a key")
-    _refuse(
-        bool(entries.get("pair")) and not entries.get("signature_key"), "list: `pair` needs `signature_key`"
-    )
-    _refuse(
-        bool(entries.get("pair") and entries.get("timestamp_position")),
-        "list: entries have keys (`timestamp_key`) or places (`timestamp_position`): keep one",
-    )
-
-
-def _refuse(wrong: bool, sentence: str) -> None:  # noqa: FBT001 - reads as an assertion
-    if wrong:
-        raise ValueError(sentence)
+        if part in parts and not given:
+            yield Contradiction(("template",), f"{{{part}}} needs {option}", "add it, or take the part out")
+        if given and part not in parts:
+            message = f"must hold {{{part}}}, because of {option}"
+            yield Contradiction(("template",), message, f"put {{{part}}} in, or remove the other")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,16 +50,35 @@ class Scheme:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Options that are valid one by one and do not fit together: the path of the one to change, what is
+    wrong, and what to write instead.
+    """
+
+    path: tuple[str, ...]
+    message: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.message} ({self.cure})"
+
+
+def _no_contradictions(_: Mapping[str, Any]) -> Iterator[Contradiction]:
+    yield from ()
+
+
+@dataclass(frozen=True, slots=True)
 class SchemeType:
     """A kind of scheme: its name in mapping files, its options as JSON Schema, and how to build it.
 
-    `build` gets options that are valid by the schema; it raises ValueError with a sentence if they
-    contradict each other.
+    `contradictions` gets options that are valid by the schema, and tells all that do not fit together;
+    `build` gets options that have none.
     """
 
     name: str
     options: Mapping[str, Any]
     build: Callable[[Mapping[str, Any]], Scheme]
+    contradictions: Callable[[Mapping[str, Any]], Iterator[Contradiction]] = _no_contradictions
 
 
 class NotVerifiedError(LeadwireError):

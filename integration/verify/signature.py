@@ -16,7 +16,7 @@ from typing import Any
 from integration.core.values import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
 from integration.verify import ed25519
 from integration.verify.form import form_fields
-from integration.verify.options import DEFAULT_TOLERANCE, OPTIONS, check_consistency
+from integration.verify.options import DEFAULT_TOLERANCE, OPTIONS, contradictions
 from integration.verify.scheme import (
     NotVerifiedError,
     Scheme,
@@ -86,8 +86,7 @@ class Presented:
 
 
 def build(options: Mapping[str, Any], name: str = "hmac") -> Scheme:
-    """A scheme from options as in OPTIONS. Raises ValueError where they contradict each other."""
-    check_consistency(options)
+    """A scheme from options as in OPTIONS that have no contradictions."""
     timestamp = options.get("timestamp", {})
     entries = options.get("list")
     same = ("header", "kind", "algorithm", "encoding", "key_encoding", "key_prefix", "prefix")
@@ -344,4 +343,4 @@ def _present(headers: Mapping[str | None, str | None]) -> Iterator[tuple[str, st
             yield name.lower(), value
 
 
-TYPE = SchemeType("hmac", OPTIONS, build)
+TYPE = SchemeType("hmac", OPTIONS, build, contradictions)

@@ -10,6 +10,15 @@ PLACEHOLDERS = ("timestamp", "id", "url", "url_hubspot", "method", "body", "form
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
 
 
+class PlaceholderError(ValueError):
+    """A template names a placeholder that does not exist: what is wrong, and what to write instead."""
+
+    def __init__(self, literal: str) -> None:
+        self.message = f"{literal!r} is not a placeholder"
+        self.cure = f"use {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}, and text between them"
+        super().__init__(f"template: {self.message}: {self.cure}")
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Literal bytes, or the name of the part of the request that stands here."""
@@ -19,13 +28,12 @@ class Piece:
 
 
 def compile_template(text: str) -> tuple[Piece, ...]:
-    """`{timestamp}.{body}` as pieces. Raises ValueError that names a placeholder which does not exist."""
+    """`{timestamp}.{body}` as pieces. Raises PlaceholderError that names one which does not exist."""
     texts = _PLACEHOLDER.split(text)
     literals, parts = texts[::2], texts[1::2]
     for literal in literals:
         if "{" in literal or "}" in literal:
-            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-            raise ValueError(f"template: {literal!r} is no placeholder: use {known}, and text between them")
+            raise PlaceholderError(literal)
     pieces = [Piece(literal=literals[0].encode())]
     for part, literal in zip(parts, literals[1:], strict=True):
         pieces += [Piece(part=part), Piece(literal=literal.encode())]

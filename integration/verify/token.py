@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from integration.core.values import Micros, RawRequest, Secret, Verdict
 from integration.verify.query import drop_parameter, read_parameter, replace_values
 from integration.verify.scheme import (
+    Contradiction,
     NotVerifiedError,
     Scheme,
     SchemeType,
@@ -56,15 +57,23 @@ _judge = partial(judge, key_of=text_key, mismatch="The token matches none of")
 
 
 def build(options: Mapping[str, Any]) -> Scheme:
-    """See OPTIONS; `query` and `body` exclude all others (ValueError)."""
-    for place, in_place in (("query", _in_query), ("body", _in_body)):
-        if place in options:
-            if len(options) > 1:
-                raise ValueError(f"{place}: the token is in a header, in the query or in the body: keep one")
-            return in_place(options[place])
+    """See OPTIONS; `query` and `body` stand alone."""
+    if "query" in options:
+        return _in_query(options["query"])
+    if "body" in options:
+        return _in_body(options["body"])
     header = options.get("header", "Authorization")
     default = "Bearer " if header.lower() == "authorization" else ""
     return _in_header(header, options.get("prefix", default))
+
+
+def contradictions(options: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """`query` and `body` exclude all others."""
+    place = next((place for place in ("query", "body") if place in options), None)
+    if place is not None and len(options) > 1:
+        others = " and ".join(f"`{name}`" for name in options if name != place)
+        message = f"the token is in a header, in the query or in the body, and {others} says another place"
+        yield Contradiction((place,), message, "keep one")
 
 
 def _in_header(header: str, prefix: str) -> Scheme:
@@ -210,4 +219,4 @@ def _text_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-TYPE = SchemeType("token", OPTIONS, build)
+TYPE = SchemeType("token", OPTIONS, build, contradictions)

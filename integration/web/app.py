@@ -15,6 +15,7 @@ from integration.pipeline.verification import Certificates, Verifier, published
 from integration.store.engine import Store
 from integration.web import problems
 from integration.web.health import health_blueprint
+from integration.web.live_sources import live_sources
 from integration.web.receive import receive_blueprint
 
 
@@ -26,7 +27,7 @@ def create_app(
 ) -> Flask:
     """One web process's application. Made after forking: it starts the thread that commits."""
     store = Store(settings.database_url)
-    current = sources or Sources(settings.mappings_dir)
+    current = live_sources(settings, store, clock) if sources is None else sources
     intake = Intake(
         store,
         current,

@@ -7,8 +7,9 @@ import json
 import os
 
 from flask import Blueprint, Response, request
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from integration.config.sources import Sources
+from integration.config.sources import Configuration, Sources
 from integration.core import metrics
 from integration.core.clock import Clock
 from integration.core.errors import LeadwireError
@@ -29,24 +30,49 @@ def health_blueprint(store: Store, sources: Sources, clock: Clock, *, metrics_to
 
     @blueprint.get("/readyz")
     def readyz() -> Response:
-        reasons = [*_store_reasons(store), *(str(found) for found in sources.current.problems)]
-        return _json(
-            503 if reasons else 200, {"status": "not ready" if reasons else "ready", "reasons": reasons}
-        )
+        missing = _store_reasons(store)
+        may_know = bool(metrics_token) and _is_presented(metrics_token)
+        mistakes = _mistakes(sources.current, in_full=may_know)
+        status = {"status": "not ready" if missing else "ready", "reasons": [*missing, *mistakes]}
+        return _json(503 if missing else 200, status)
 
     @blueprint.get("/metrics")
     def show_metrics() -> Response:
-        presented = request.headers.get("Authorization", "").encode()
-        if metrics_token and not hmac.compare_digest(presented, f"Bearer {metrics_token}".encode()):
+        if metrics_token and not _is_presented(metrics_token):
             said = "Send METRICS_TOKEN as a bearer token."
             return problem(401, "not_authorized", said, challenge_for("Bearer"))
         counters = metrics.render(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
-        return Response(
-            counters + backlog_metrics(store, clock()),
-            content_type="text/plain; version=0.0.4; charset=utf-8",
-        )
+        gauges = backlog_metrics(store, clock()) + mistake_metrics(sources.current)
+        return Response(counters + gauges, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return blueprint
+
+
+def _is_presented(token: str) -> bool:
+    presented = request.headers.get("Authorization", "").encode()
+    return hmac.compare_digest(presented, f"Bearer {token}".encode())
+
+
+def _mistakes(configuration: Configuration, *, in_full: bool) -> list[str]:
+    """Files that are not used as they are: no reason not to be ready, as what was good goes on."""
+    found = configuration.mistakes
+    if in_full or not found:
+        return [str(mistake) for mistake in found.values()]
+    return [f"{len(found)} of the mapping files {'has' if len(found) == 1 else 'have'} mistakes"]
+
+
+def mistake_metrics(configuration: Configuration) -> bytes:
+    """The files that this process does not use as they are, as a gauge in Prometheus' text format."""
+    registry = CollectorRegistry()
+    gauge = Gauge(
+        "leadwire_mapping_mistakes",
+        "1 for each mapping file (`fields`: fields.yaml) that has a mistake and is not used as it is.",
+        ["source"],
+        registry=registry,
+    )
+    for name in configuration.mistakes:
+        gauge.labels(name).set(1)
+    return generate_latest(registry)
 
 
 def _store_reasons(store: Store) -> list[str]:

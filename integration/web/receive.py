@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from integration.config.sources import Source
+from integration.config.sources import Receiver
 from integration.core import metrics
 from integration.core.clock import Clock
 from integration.core.errors import StoreUnavailableError
@@ -61,9 +61,9 @@ def receive_blueprint(intake: Intake, clock: Clock, *, public_url: str, max_body
     return blueprint
 
 
-def _require_method(source: Source, method: str) -> None:
+def _require_method(source: Receiver, method: str) -> None:
     """Only sources with such a handshake may use another method than POST."""
-    if method != "POST" and all(entry.method != method for entry in source.mapping.handshake):
+    if method != "POST" and all(entry.method != method for entry in source.handshake):
         raise MethodNotAllowed(["POST"])
 
 
@@ -102,7 +102,7 @@ def _too_large(limit: int) -> _UnreadableBodyError:
 
 
 def raw_request(
-    source: Source, environ: Mapping[str, Any], body: bytes, clock: Clock, public_url: str
+    source: Receiver, environ: Mapping[str, Any], body: bytes, clock: Clock, public_url: str
 ) -> RawRequest:
     """The request as a record, straight from the WSGI environment: it is on the path of every webhook."""
     target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"]
@@ -135,7 +135,7 @@ def client_address(address: str) -> str:
     return (match["v6"] or match["v4"]) if match else address
 
 
-def _accept(intake: Intake, source: Source, raw: RawRequest) -> Accepted | Reply:
+def _accept(intake: Intake, source: Receiver, raw: RawRequest) -> Accepted | Reply:
     try:
         return intake.accept(source, raw)
     except StoreUnavailableError as error:

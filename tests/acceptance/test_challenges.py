@@ -9,9 +9,10 @@ from urllib.request import HTTPBasicAuthHandler, Request, build_opener
 import pytest
 import requests
 
+from integration.config.sources import Sources
 from integration.core.settings import Settings
 from integration.web.app import create_app
-from tests.acceptance.served import MADE, made, served
+from tests.acceptance.served import MADE, MAPPINGS, made, served
 
 SENT_TO = "https://hooks.example.com/hooks/made"
 NOW = 1_759_000_000
@@ -63,7 +64,8 @@ def test_a_sender_that_waits_to_be_asked_for_its_password_gets_through(tmp_path:
 def test_metrics_ask_for_their_token(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/leadwire.db"
     settings = Settings.read({"DATABASE_URL": database, "METRICS_TOKEN": "m3trics"})
-    answer = create_app(settings).test_client().get("/metrics")
+    sources = Sources(MAPPINGS, {}, only_configured=True)
+    answer = create_app(settings, sources).test_client().get("/metrics")
 
     assert (answer.status_code, answer.json and answer.json["code"]) == (401, "not_authorized")
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="leadwire"'

@@ -17,11 +17,12 @@ from integration.cli.demo.story import story
 from integration.core import durations
 from integration.core.settings import SETTINGS
 from integration.core.values import OutcomeKind, WriteRule
-from integration.files import document
 from integration.hubspot.caller import MAX_ANSWER_BYTES
-from integration.lead.catalogue import Catalogue, load_catalogue
+from integration.lead.catalogue import Catalogue
+from integration.lead.fields_file import load_catalogue
 from integration.mapping import MappingError, SourceMapping, load_mapping
 from integration.mapping.conditions import LONGEST_MATCHED_TEXT
+from integration.mapping.language import FORM
 from integration.verify import build
 from integration.verify.options import DEFAULT_TOLERANCE
 from integration.verify.redaction import HEADERS_LIMIT
@@ -316,14 +317,14 @@ SAID = [
     (SECURITY, f"reads | {HEADER_LIMIT:,} characters"),
     (SECURITY, f"{HEADERS_LIMIT:,} characters in all"),
     (SECURITY, f"text of at most {LONGEST_MATCHED_TEXT:,} characters"),
-    (SECURITY, f"{document.LARGEST_FILE // 1024} KiB, {document.MOST_NODES:,} parts"),
+    (SECURITY, f"{FORM.largest // 1024} KiB, {FORM.most_nodes:,} parts"),
     (SECURITY, f"{MAX_ANSWER_BYTES // 1024} KiB are read"),
     (SECURITY, f"`tolerance`, {DEFAULT_TOLERANCE} s by default"),
-    (REFERENCE, f"{document.LARGEST_FILE // 1024} KiB and {document.MOST_NODES:,} parts"),
     (OPERATIONS, f"after {durations.DELIVERY_PAUSE.first:g} s at first"),
     (OPERATIONS, f"at most every {durations.DELIVERY_PAUSE.longest / 60:g} minutes"),
     (OPERATIONS, f"could not be reached for {durations.LEAD_RETRY.give_up_days} days"),
     (OPERATIONS, f"from {durations.PROCESS_RESTART.first:g} to {durations.PROCESS_RESTART.longest:g} s"),
+    (REFERENCE, f"{FORM.largest // 1024} KiB and {FORM.most_nodes:,} parts"),
 ]
 
 

@@ -14,6 +14,7 @@ from integration.authoring.rehearse import Rehearsal, rehearse
 from integration.cli.demo.machinery import REQUEST_SECONDS, System
 from integration.cli.demo.story import Delivery, Outcome, Step
 from integration.cli.payloads import request_from_file, usable_source
+from integration.config.folders import folder_of
 from integration.config.sources import Configuration
 from integration.core.clock import now
 from integration.core.settings import Settings
@@ -112,7 +113,7 @@ class Performer:
 
     def _signed(self, delivery: Delivery) -> RawRequest:
         source = usable_source(self._configuration, delivery.source)
-        file = self._settings.mappings_dir / delivery.source / "examples" / delivery.example
+        file = folder_of(delivery.source, self._settings.mappings_dir) / "examples" / delivery.example
         url = f"{self._system.web_url}/hooks/{delivery.source}"
         recorded = request_from_file(source, file, {}, url)
         request = replace(recorded, body=json.dumps(delivery.payload(json.loads(recorded.body))).encode())

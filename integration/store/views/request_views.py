@@ -30,7 +30,9 @@ class RejectedLine:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request as stored: credentials are digests. `body` is None once pruned."""
+    """A request as stored: credentials are digests. `body` is None once pruned; `held` until its mapping is
+    good.
+    """
 
     id: str
     source: str
@@ -43,6 +45,7 @@ class StoredRequest:
     headers: Mapping[str, str]
     body: bytes | None = field(repr=False)
     body_size: int
+    held: bool = False
 
 
 REJECTED: View[RejectedLine] = View(
@@ -113,7 +116,9 @@ def list_rejected(
 def find_request(connection: Connection, id: str) -> StoredRequest | None:
     """The request with this id; None if there is none."""
     row = connection.execute(select(requests).where(requests.c.id == id)).mappings().first()
-    return StoredRequest(**{**row, "headers": json.loads(row["headers"])}) if row else None
+    if row is None:
+        return None
+    return StoredRequest(**{**row, "headers": json.loads(row["headers"]), "held": bool(row["held"])})
 
 
 def request_sections(request: StoredRequest, body: object) -> tuple[Section, ...]:

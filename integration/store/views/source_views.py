@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, String, cast, func, literal, select, union_all
 
-from integration.config.sources import BrokenSource, Source
+from integration.config.configuration import AnySource, HeldSource, Mistake, Source
+from integration.config.folders import Origin
 from integration.core.clock import first_id_at
 from integration.core.values import MICROS_PER_SECOND, Micros
 from integration.store.tables import events, in_state, is_settled, requests
@@ -36,34 +37,35 @@ class SourceActivity:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A source as configured here, and what it sent. `public_url` is PUBLIC_URL, "" where it is not set."""
+    """A source as configured here, and what it sent. `public_url` is PUBLIC_URL, "" where it is not set;
+    `mistake` is what is wrong with its file, `origin` whose file that is.
+    """
 
-    source: Source | BrokenSource
+    source: AnySource
     activity: SourceActivity = field(default_factory=SourceActivity)
     public_url: str = ""
+    mistake: Mistake | None = None
+    origin: Origin | None = None
 
     @property
     def enabled(self) -> bool:
         """Whether it can receive."""
-        return isinstance(self.source, Source) and not self.source.missing_secrets
+        return isinstance(self.source, Source | HeldSource) and not self.source.missing_secrets
 
     @property
     def in_use(self) -> bool:
         """Whether anybody ever set something up for it here: what is broken, enabled, or sent something."""
-        return self.enabled or isinstance(self.source, BrokenSource) or self.activity != SourceActivity()
+        return self.enabled or self.mistake is not None or self.activity != SourceActivity()
 
     @property
     def state(self) -> str:
-        """`enabled`, or the setting that it lacks, or the first problem of its mapping file."""
+        """`enabled`, or the setting that it lacks, or the mistake in its mapping file and what goes on."""
         source = self.source
-        if isinstance(source, BrokenSource):
-            rest = (
-                f" (and {len(source.problems) - 1} more: see `leadwire check`)" if source.problems[1:] else ""
-            )
-            return f"{source.problems[0]}{rest}"
-        if source.missing_secrets:
+        if self.mistake is not None:
+            return str(self.mistake)
+        if isinstance(source, Source | HeldSource) and source.missing_secrets:
             return f"set {' or '.join(source.missing_secrets)}"
-        if source.missing_fetch_settings:
+        if isinstance(source, Source) and source.missing_fetch_settings:
             return f"enabled; to fetch, set {' and '.join(source.missing_fetch_settings)}"
         return "enabled"
 
@@ -83,6 +85,7 @@ SOURCES: View[SourceLine] = View(
     (
         Column("source", "source", lambda line: line.source.name, fit=Fit.ROW),
         Column("title", "title", lambda line: line.title, fit=Fit.HIDE),
+        Column("origin", "files", lambda line: line.origin, fit=Fit.HIDE),
         Column("enabled", "", lambda line: line.enabled),
         Column(
             "last_event", "last event", lambda line: line.activity.last_event_at, kind=Kind.TIME, fit=Fit.ROW

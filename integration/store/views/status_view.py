@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from integration.config.sources import Mistake
 from integration.core.clock import first_id_at
 from integration.core.settings import RateLimit
 from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros
@@ -16,6 +17,7 @@ from integration.store.ages import Ages, read_ages, seconds_since
 from integration.store.backlog import Backlog, read_backlog
 from integration.store.budget import ACCOUNT, Pause, current_pause
 from integration.store.pause_rows import SourcePause, source_pauses
+from integration.store.schema import is_newer, said_of, version_of
 from integration.store.tables import attempts, budget_slots
 from integration.store.views.columns import Column, Kind, View
 from integration.store.views.waiting import Waiting, WaitsFor, count_waiting
@@ -28,7 +30,8 @@ class Status:
     """`ages` tells since when the oldest things wait that should be done by now, `waiting` how many leads
     wait for what; `source_pauses` are those of sources' APIs. `limit` is the rate limit that the workers keep
     (that of the settings before the first one ran), `slots_free` how many requests could be made at once,
-    `recent_requests` how many were made in the last RECENT_MINUTES.
+    `recent_requests` how many were made in the last RECENT_MINUTES. `mistakes` are those of files that are
+    not used as they are, `schema` is the version of the database's.
     """
 
     at: Micros
@@ -40,6 +43,8 @@ class Status:
     slots_free: int
     recent_requests: int
     source_pauses: Mapping[str, SourcePause]
+    mistakes: Mapping[str, Mistake]
+    schema: str | None
 
     @property
     def paused(self) -> bool:
@@ -55,7 +60,9 @@ class Status:
         return pause + self.backlog.leads_waiting * self.limit.seconds / self.limit.requests
 
 
-def read_status(connection: Connection, now: Micros, limit: RateLimit) -> Status:
+def read_status(
+    connection: Connection, now: Micros, limit: RateLimit, mistakes: Mapping[str, Mistake] | None = None
+) -> Status:
     """The state at `now`. Counts only what waits, the slots of the budget, and the attempts of minutes.
 
     `limit` is that of the settings; what the workers run with counts where it is known.
@@ -76,6 +83,8 @@ def read_status(connection: Connection, now: Micros, limit: RateLimit) -> Status
         slots_free=free if all_slots else limit.requests,
         recent_requests=connection.execute(recent).scalar_one(),
         source_pauses=source_pauses(connection, MAIN_ACCOUNT),
+        mistakes=mistakes or {},
+        schema=version_of(connection),
     )
 
 
@@ -201,6 +210,40 @@ def _waiting_as_json(status: Status) -> dict[str, Any]:
     }
 
 
+def _mistakes(status: Status) -> str:
+    return "; ".join(str(mistake) for mistake in status.mistakes.values())
+
+
+def _mistakes_as_json(status: Status) -> dict[str, Any]:
+    return {
+        name: {
+            "problems": [str(problem) for problem in mistake.problems],
+            "goes_on": mistake.goes_on,
+            "since": exact_time(mistake.since or None),
+        }
+        for name, mistake in status.mistakes.items()
+    }
+
+
+def _held(status: Status) -> str:
+    return "; ".join(
+        f"{counted(held.count, 'request')} of {source} held: its mapping is not loaded"
+        f"{_oldest(status, held.oldest)}"
+        for source, held in status.backlog.held.items()
+    )
+
+
+def _held_as_json(status: Status) -> dict[str, Any]:
+    return {
+        source: {"requests": held.count, "oldest_since": exact_time(held.oldest)}
+        for source, held in status.backlog.held.items()
+    }
+
+
+def _store(status: Status) -> str:
+    return f"works; {said_of(status.schema)}" if is_newer(status.schema) else ""
+
+
 STATUS: View[Status] = View(
     "status",
     (
@@ -247,6 +290,12 @@ STATUS: View[Status] = View(
         Column(
             "dead", "dead",
             lambda status: {"events": status.backlog.dead_events, "leads": status.backlog.dead_leads}, _dead,
+        ),
+        Column("mappings", "mappings", _mistakes_as_json, _mistakes),
+        Column("held", "held", _held_as_json, _held),
+        Column(
+            "schema", "store",
+            lambda status: {"version": status.schema, "newer_than_program": is_newer(status.schema)}, _store,
         ),
     ),
 )  # fmt: skip

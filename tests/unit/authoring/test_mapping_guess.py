@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from integration.authoring.draft import draft, draft_test
 from integration.authoring.guess import Guesses, guess
-from integration.lead.catalogue import Catalogue, load_catalogue
+from integration.lead.catalogue import Catalogue
+from integration.lead.fields_file import load_catalogue
 from integration.mapping import SourceMapping, load_mapping
 from integration.verify import build
 

@@ -34,14 +34,55 @@ class TestCheck:
             "mappings/shop/mapping.yaml:17: rules[0].set.cty: cty is not a field of a lead; "
             "did you mean city? If not, declare it in mappings/fields.yaml"
         ) or second.startswith("mappings/shop/mapping.yaml:17: rules[0].set.cty: ")
-        assert end == "2 problems in 1 source. Off until they are mended: shop."
+        assert end == "2 problems in 1 source. Not used as they are until they are fixed: shop."
 
     def test_another_folder(self, shop: Path, run: Run) -> None:
         (shop.parent).rename(shop.parent.parent / "elsewhere")
         assert run("check", "elsewhere").exit_code == 0
         missing = run("check", "nowhere")
-        assert missing.exit_code == 1
-        assert missing.output.startswith("nowhere: there is no such folder (set MAPPINGS_DIR to the folder ")
+        assert missing.exit_code == 2
+        assert "there is no source and no folder named 'nowhere'" in missing.stderr
+
+    def test_one_source_by_its_name_or_its_folder(self, shop: Path, run: Run) -> None:
+        other = shop.parent / "other"
+        other.mkdir()
+        (other / "mapping.yaml").write_text("version: 1\nsource: other\n")
+        assert run("check").exit_code == 1
+        assert run("check", "shop").output == "No problems in 1 source: shop.\n"
+        assert run("check", str(shop)).output == "No problems in 1 source: shop.\n"
+        found = run("check", "shop", "other")
+        assert found.exit_code == 1
+        assert {line.partition(":")[0] for line in found.output.splitlines()[:-1]} == {
+            "mappings/other/mapping.yaml"
+        }
+
+    def test_contradictions_a_wrong_name_and_a_bad_field_are_all_told_in_one_run(
+        self, shop: Path, run: Run
+    ) -> None:
+        (shop.parent / "fields.yaml").write_text(
+            "version: 1\nfields:\n  plan: {type: txt}\n  seats: {type: text}\n"
+        )
+        file = shop / "mapping.yaml"
+        verify = (
+            "verify: {scheme: hmac, header: X-S, template: '{time}', tolerance: 5, secrets: [SHOP_TOKEN]}"
+        )
+        lines = ["version: 1", "source: shp", verify, *file.read_text().splitlines()]
+        kept = [line for line in lines[3:] if not line.startswith(("version:", "source:", "verify:"))]
+        file.write_text("\n".join([*lines[:3], *kept]))
+        change(file, "city: city", "plan: plan\n      seats: seats\n      cty: city")
+        change(file, "examples/paid.json", "examples/gone.json")
+        told = run("check").output
+        for expected in (
+            "mappings/fields.yaml:3: fields.plan.type: text 'txt' is not known here",
+            "mappings/shop/mapping.yaml:2: source: is 'shp', but the folder is 'shop' (write `source: shop`)",
+            "mappings/shop/mapping.yaml:3: verify.template: '{time}' is not a placeholder (use {timestamp}, ",
+            "mappings/shop/mapping.yaml:3: verify.tolerance: there is no timestamp to judge",
+            "plan is declared with a mistake at mappings/fields.yaml:3; fix it there",
+            "cty is not a field of a lead",
+            "there is no file examples/gone.json",
+        ):
+            assert expected in told, told
+        assert "seats" not in told
 
     def test_a_folder_without_a_source_is_a_problem(self, tmp_path: Path, run: Run) -> None:
         result = run("check", str(tmp_path))
@@ -100,7 +141,8 @@ class TestTest:
                         {"field": "city", "got": "Rome", "place": "mappings/shop/mapping.yaml:17"},
                     ],
                 }
-            ]
+            ],
+            "broken": {},
         }
 
     def test_a_source_without_tests_is_said(self, shop: Path, run: Run) -> None:
@@ -113,11 +155,21 @@ class TestTest:
         assert result.exit_code == 2
         assert "there is no source named 'shp'; there are: shop" in result.stderr
 
-    def test_a_source_with_problems_is_not_tested(self, shop: Path, run: Run) -> None:
-        change(shop / "mapping.yaml", "city: city", "cty: city")
+    def test_a_source_with_problems_does_not_keep_the_others_from_being_tested(
+        self, shop: Path, run: Run
+    ) -> None:
+        other = shop.parent / "other"
+        other.mkdir()
+        (other / "mapping.yaml").write_text("version: 1\nsource: other\nevnt: 1\n")
         result = run("test")
+        told = result.output.splitlines()
         assert result.exit_code == 1
-        assert result.stderr.startswith("leadwire: mappings/shop/mapping.yaml:17: rules[0].set.cty: ")
+        assert told[0] == "FAIL  other: the mapping file has problems"
+        assert "mappings/other/mapping.yaml:3: evnt: unknown key 'evnt'" in result.output
+        assert told[-2:] == [
+            "ok    shop: a payment closes the lead",
+            "1 test, all passed. 1 mapping file cannot be used.",
+        ]
 
 
 class TestTry:

@@ -13,7 +13,8 @@ from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
 from integration.http.oauth import StaticToken
-from integration.lead.catalogue import PortalProperty, load_catalogue
+from integration.lead.catalogue import PortalProperty
+from integration.lead.fields_file import load_catalogue
 from integration.operate.account_check import PortalWatch, write_portal
 from integration.sandbox import SandboxServer, run_sandbox
 from integration.sandbox.contact_store import Property

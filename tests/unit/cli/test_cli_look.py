@@ -193,7 +193,7 @@ class TestSources:
             "source", "title", "last event", "type", "rejected 24 h", "dead 24 h", "state", "URL",
         ]  # fmt: skip
         assert "mappings/broken/mapping.yaml:1: " in first
-        assert "more: see `leadwire check`)" in first
+        assert "more: run `leadwire check`)" in first
         assert [cell.strip() for cell in second.split("  ") if cell.strip()] == [
             "shop", "A shop", "2025-11-24 16:00", "paid", "1", "1", "set SHOP_TOKEN or SHOP_TOKEN_OLD",
             "https://hooks.example.com/hooks/shop",
@@ -209,6 +209,7 @@ class TestSources:
                     "source": "shop",
                     "title": "A shop",
                     "url": None,
+                    "origin": "yours",
                     "enabled": True,
                     "state": "enabled",
                     "last_event": None,

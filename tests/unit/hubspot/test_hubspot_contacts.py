@@ -39,7 +39,7 @@ CUSTOM = (
 
 def contacts(url: str, version: str = "2026-09", read_seconds: float = 5.0) -> Contacts:
     caller = Caller(url, seconds=read_seconds)
-    return Contacts(caller, StaticToken(TOKEN), TABLE, version=version, clock=lambda: NOON)
+    return Contacts(caller, StaticToken(TOKEN), lambda: TABLE, version=version, clock=lambda: NOON)
 
 
 class TestContacts(DestinationContract):

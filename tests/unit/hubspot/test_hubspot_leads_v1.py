@@ -16,6 +16,7 @@ from integration.http.oauth import StaticToken
 from integration.hubspot import DESTINATIONS, Destination, build
 from integration.hubspot.caller import Caller
 from integration.hubspot.leads_v1 import LeadsV1
+from integration.lead.properties import PropertyTable
 from integration.sandbox import run_sandbox
 from tests.contracts.destination import (
     HTML,
@@ -126,7 +127,7 @@ class TestRegistry:
     @pytest.mark.parametrize("name", sorted(DESTINATIONS))
     def test_builds_every_destination_that_the_settings_name(self, name: str) -> None:
         settings = Settings.read({"HUBSPOT_API": name, "HUBSPOT_ACCESS_TOKEN": TOKEN})
-        destination = build(settings, StaticToken(settings.hubspot_access_token))
+        destination = build(settings, StaticToken(settings.hubspot_access_token), PropertyTable)
         assert destination.name == name
         assert destination.max_batch >= 1
         assert TOKEN not in repr(destination)

@@ -9,10 +9,12 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.core.values import Bundle
 from integration.hubspot import build
+from integration.lead.properties import PropertyTable, table_of
 from integration.pipeline.shared_token import token_of
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
@@ -54,7 +56,7 @@ def test_the_address_version_and_token_of_a_request(
             "MAPPINGS_DIR": str(tmp_path),
         }
     )
-    build(settings, token_of(settings, store, now)).send([CITY])
+    build(settings, token_of(settings, store, now), PropertyTable).send([CITY])
     ((asked, headers),) = hubspot.asked
     assert (asked, headers["authorization"]) == (path, "Bearer token-1")
 
@@ -62,7 +64,7 @@ def test_the_address_version_and_token_of_a_request(
 @pytest.mark.parametrize("api", ["leads-v1", "contacts"])
 def test_hubspot_api_chooses_the_api(store: Store, tmp_path: Path, api: str) -> None:
     settings = Settings.read({"HUBSPOT_API": api, "MAPPINGS_DIR": str(tmp_path)})
-    assert build(settings, token_of(settings, store, now)).name == api
+    assert build(settings, token_of(settings, store, now), PropertyTable).name == api
 
 
 def test_fields_yaml_of_mappings_dir_names_the_properties(
@@ -75,7 +77,9 @@ def test_fields_yaml_of_mappings_dir_names_the_properties(
         {"HUBSPOT_API": "contacts", "HUBSPOT_BASE_URL": hubspot.url, "HUBSPOT_ACCESS_TOKEN": "token-1",
          "MAPPINGS_DIR": str(tmp_path)}
     )  # fmt: skip
-    build(settings, token_of(settings, store, now)).send([CITY])
+    sources = Sources(settings.mappings_dir)
+    destination = build(settings, token_of(settings, store, now), lambda: table_of(sources.current.catalogue))
+    destination.send([CITY])
     assert json.loads(hubspot.posted[0])["inputs"][0]["properties"] == {"home_town": "Rome"}
 
 

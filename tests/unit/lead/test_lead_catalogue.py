@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 import integration.lead.catalogue as catalogue_module
 from integration.core.values import FieldChange, Wire, WriteRule
-from integration.lead.catalogue import Catalogue, CatalogueError, Field, load_catalogue
+from integration.lead.catalogue import Catalogue, Field
+from integration.lead.fields_file import CatalogueError, load_catalogue
 
 SHOWN_AS = "mappings/fields.yaml"
 PLACE = "mappings/stripe/mapping.yaml:14"
@@ -215,35 +216,38 @@ fields:
   colour: text
 """
         is_customer = "isCustomer cannot be set: HubSpot derives it from closedAt; set closedAt instead"
-        types = "text, integer, decimal, boolean, time, date"
-        assert [line.removeprefix(SHOWN_AS) for line in sorted(problems(tmp_path, text))] == [
-            f":3: fields.plan.type: 'txt' is no type of a field (use {types})",
+        types = "write one of: text, integer, decimal, boolean, time, date"
+        assert [line.removeprefix(SHOWN_AS) for line in problems(tmp_path, text)] == [
+            f":3: fields.plan.type: text 'txt' is not known here; did you mean 'text'? ({types})",
             ":4: fields.city: city is a field of every lead (remove it here)",
             f":5: fields.isCustomer: {is_customer} (remove it here)",
-            ":6: fields.two words: 'two words' is no name of a field (use letters, digits and _)",
-            ":7: fields.seats: 'type' is a required property (add it)",
-            ":7: fields.seats: unknown: typ (known here: type, label)",
-            ":8: fields.colour: 'text' is no object (write `name: {type: text}`)",
+            ":6: fields.two words: 'two words' is not a name for a field (use letters, digits and _)",
+            ":7: fields.seats.typ: unknown key 'typ'; did you mean 'type'? (known here: type, label)",
+            ":7: fields.seats: 'type' is missing (add `type: text`, or another type)",
+            ":8: fields.colour: expected keys with values, found text 'text' (write `name: {type: text}`)",
         ]
 
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("version: 2\nfields: {}\n", f"{SHOWN_AS}:1: version: 2 is no known version (use 1)"),
-            ("version: 1\n", f"{SHOWN_AS}:1: 'fields' is a required property (add it)"),
-            ("", f"{SHOWN_AS}:1: expected `version: 1` and `fields:`"),
-            ("- a\n", f"{SHOWN_AS}:1: expected `version: 1` and `fields:`"),
+            ("version: 2\nfields: {}\n", f"{SHOWN_AS}:1: version: expected 1, found number 2 (write"),
+            ("version: 1\n", f"{SHOWN_AS}:1: 'fields' is missing (write `fields:` and below it"),
+            ("", f"{SHOWN_AS}:1: is empty (begin with `version: 1` and `fields: {{}}`)"),
+            ("- a\n", f"{SHOWN_AS}:1: expected keys with values, found a list"),
             (
                 "version: 1\nfields:\n  7: {type: text}\n",
-                f"{SHOWN_AS}:2: fields: 7 is no string (put it in quotes)",
+                f"{SHOWN_AS}:3: fields.7: '7' is not a name for a field (use letters, digits and _)",
             ),
             (
                 "version: 1\nfields:\n  plan: {type: text, label: 7}\n",
-                f"{SHOWN_AS}:3: fields.plan.label: 7 is no string (put it in quotes)",
+                f"{SHOWN_AS}:3: fields.plan.label: expected text, found number 7",
             ),
-            ("version: 1\nfields: [\n", f"{SHOWN_AS}:3: this is not YAML"),
-            ("version: 1\nversion: 1\n", f"{SHOWN_AS}:2: this is not YAML: found duplicate key"),
-            ("version: \x00\n", f"{SHOWN_AS}: cannot be read"),
+            ("version: 1\nfields: [\n", f"{SHOWN_AS}:3: is not YAML"),
+            (
+                "version: 1\nfields: {}\nversion: 1\n",
+                f"{SHOWN_AS}:3: duplicate key 'version', first on line 1",
+            ),
+            ("version: \x00\n", f"{SHOWN_AS}:1: is not YAML: unacceptable character"),
         ],
     )
     def test_that_is_broken_says_where(self, tmp_path: Path, text: str, expected: str) -> None:
@@ -253,7 +257,7 @@ fields:
     def test_that_is_no_text_says_so(self, tmp_path: Path) -> None:
         file: Any = tmp_path / "fields.yaml"
         file.write_bytes(b"\xff\xfe\xff")
-        with pytest.raises(CatalogueError, match="cannot be read"):
+        with pytest.raises(CatalogueError, match="is not UTF-8 text"):
             load_catalogue(file, SHOWN_AS)
 
 

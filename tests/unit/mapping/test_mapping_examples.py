@@ -11,9 +11,9 @@ from ruamel.yaml import YAML
 
 import integration.mapping
 from integration.core.values import Translation
-from integration.files.wording import SCHEMA
 from integration.mapping import load_mapping
 from integration.mapping.conditions import OPERATORS
+from integration.mapping.language import SCHEMA
 
 EXAMPLES: list[dict[str, Any]] = YAML(typ="safe").load(
     Path(integration.mapping.__file__).with_name("examples.yaml").read_text(encoding="utf-8")

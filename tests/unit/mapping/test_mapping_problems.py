@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from integration.files.document import LARGEST_FILE
 from integration.mapping import MappingError, load_mapping
+from integration.mapping.language import FORM
 from tests.unit.mapping.mapping_document import Load, Problems, document
 
 VERIFY = {"scheme": "stripe", "secrets": ["ACME_SECRET"]}
@@ -482,24 +482,24 @@ NO_YAML: list[tuple[str, int, str, str]] = [
     (
         "a: b: c",
         1,
-        "is no YAML: mapping values are not allowed here",
+        "is not YAML: mapping values are not allowed here",
         "put text that has ': ' in it in quotes",
     ),
     (
         "a:\n\tb: 1",
         2,
-        "is no YAML: found character '\\t' that cannot start any token",
+        "is not YAML: found character '\\t' that cannot start any token",
         "indent with spaces, not tabs",
     ),
-    ("a: *x", 1, "is no YAML: found undefined alias 'x'", CHECK_CURE),
-    ("a: [", 1, "is no YAML: expected the node content, but found '<stream end>'", CHECK_CURE),
+    ("a: *x", 1, "is not YAML: found undefined alias 'x'", CHECK_CURE),
+    ("a: [", 1, "is not YAML: expected the node content, but found '<stream end>'", CHECK_CURE),
     (
         "a: '\x01'",
         1,
-        "is no YAML: unacceptable character #x0001: special characters are not allowed",
+        "is not YAML: unacceptable character #x0001: special characters are not allowed",
         "remove it",
     ),
-    ("[" * 5000, 1, "is nested too deeply", "a mapping needs few levels"),
+    ("[" * 5000, 1, "is nested too deeply", "few levels are needed"),
     (
         "a: &a [*a]",
         1,
@@ -527,7 +527,7 @@ def test_aliases_that_multiply_are_refused(problems_of: Problems) -> None:
 
 
 def test_a_huge_file_is_refused(problems_of: Problems) -> None:
-    (found,) = problems_of(f"# {'x' * LARGEST_FILE}")
+    (found,) = problems_of(f"# {'x' * FORM.largest}")
 
     assert found.message == "is larger than 256 KiB"
 

@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from integration.core.errors import describe
-from integration.files.wording import SCHEMA
 from integration.mapping.assignments import CLEANERS, CONVERSIONS
+from integration.mapping.language import SCHEMA
 
 
 def named(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

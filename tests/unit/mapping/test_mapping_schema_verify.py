@@ -1,40 +1,25 @@
-"""The schema of mapping files states the options of every signature scheme, exactly as the schemes do."""
+"""The schema that editors read states the options of every signature scheme, exactly as the schemes do."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import pytest
-
-from integration.files.wording import SCHEMA
+from integration.mapping.language import FILE, SCHEMA
 from integration.verify import SCHEMES
+from tests.docs_tables import schema_text
 
 
-def merged_schema() -> list[dict[str, Any]]:
-    """What must stand under `$defs.verify.allOf`."""
-    return [
-        {
-            "if": {"required": ["scheme"], "properties": {"scheme": {"const": name}}},
-            "then": {
-                "title": name,
-                "description": kind.options["description"],
-                "required": kind.options.get("required", []),
-                "properties": {"scheme": True, "secrets": True, **kind.options["properties"]},
-                "additionalProperties": False,
-            },
-        }
-        for name, kind in SCHEMES.items()
-    ]
+def test_the_file_that_editors_read_says_what_counts() -> None:
+    text = FILE.read_text(encoding="utf-8")
+
+    assert text == schema_text(text), "run `make docs`"
+    assert json.loads(text) == SCHEMA
 
 
-def test_the_schema_holds_the_options_of_every_scheme() -> None:
-    expected = merged_schema()
-    if SCHEMA["$defs"]["verify"]["allOf"] != expected:
-        pytest.fail(
-            f"write this under $defs.verify.allOf of mapping.schema.json:\n{json.dumps(expected, indent=2)}"
-        )
+def test_a_scheme_is_stated_by_its_own_declaration_alone() -> None:
+    stated = {entry["then"]["title"]: entry["then"] for entry in SCHEMA["$defs"]["verify"]["allOf"]}
 
-
-def test_the_schema_knows_every_scheme() -> None:
-    assert SCHEMA["$defs"]["verify"]["properties"]["scheme"]["enum"] == list(SCHEMES)
+    assert [*stated] == [*SCHEMES] == SCHEMA["$defs"]["verify"]["properties"]["scheme"]["enum"]
+    for name, kind in SCHEMES.items():
+        options = {key: value for key, value in stated[name]["properties"].items() if value is not True}
+        assert options == kind.options["properties"], name

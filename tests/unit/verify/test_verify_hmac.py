@@ -273,48 +273,98 @@ TIMED = "{timestamp}.{body}"
     [
         (
             {"template": "{url}"},
-            "template: it must hold {body} or {form}: an unsigned body could be anyone's",
+            (
+                "template: must hold {body} or {form}: an unsigned body could be anyone's (write "
+                "e.g. `template: '{timestamp}.{body}'`)"
+            ),
         ),
         (
             {"template": "{time}{body}"},
             (
-                "template: '{time}' is no placeholder: use {timestamp}, {id}, {url}, {url_hubspot}, {method},"
-                " {body}, {form}, {secret}, and text between them"
+                "template: '{time}' is not a placeholder (use {timestamp}, {id}, {url}, "
+                "{url_hubspot}, {method}, {body}, {form}, {secret}, and text between them)"
             ),
         ),
         (
             {"template": TIMED},
-            "template: {timestamp} needs `timestamp: {header: ...}` or a timestamp in `list`",
+            (
+                "template: {timestamp} needs `timestamp: {header: ...}` or a timestamp in `list` "
+                "(add it, or take the part out)"
+            ),
         ),
         (
             {"timestamp": {"header": "X-Time"}},
             (
-                "template: it must hold {timestamp}, because of `timestamp: {header: ...}` or a timestamp"
-                " in `list`"
+                "template: must hold {timestamp}, because of `timestamp: {header: ...}` or a "
+                "timestamp in `list` (put {timestamp} in, or remove the other)"
             ),
         ),
-        ({"template": "{id}{body}"}, "template: {id} needs `id_header`"),
-        ({"id_header": "X-Id"}, "template: it must hold {id}, because of `id_header`"),
-        ({"template": "{secret}{body}"}, "template: {secret} needs `kind: hash`"),
-        ({"kind": "hash"}, "template: it must hold {secret}, because of `kind: hash`"),
-        ({"tolerance": 5}, "tolerance: there is no timestamp to judge"),
+        (
+            {"timestamp": {"unit": "ms"}},
+            (
+                "timestamp: does not say where the time stands (add `header`, or a timestamp in "
+                "`list`, or remove it)"
+            ),
+        ),
+        (
+            {"template": "{id}{body}"},
+            ("template: {id} needs `id_header` (add it, or take the part out)"),
+        ),
+        (
+            {"id_header": "X-Id"},
+            ("template: must hold {id}, because of `id_header` (put {id} in, or remove the other)"),
+        ),
+        (
+            {"template": "{secret}{body}"},
+            ("template: {secret} needs `kind: hash` (add it, or take the part out)"),
+        ),
+        (
+            {"kind": "hash"},
+            ("template: must hold {secret}, because of `kind: hash` (put {secret} in, or remove the other)"),
+        ),
+        (
+            {"tolerance": 5},
+            (
+                "tolerance: there is no timestamp to judge (say where it stands: `timestamp: "
+                "{header: ...}`, or in `list`; or remove the tolerance)"
+            ),
+        ),
         (
             {"list": KEYED, "timestamp": {"header": "X-Time"}, "template": TIMED},
-            "timestamp: it stands in a header of its own or in the list: keep one",
+            ("timestamp.header: stands in a header of its own and in the list (keep one)"),
         ),
         (
             {"list": {"separator": ",", "signature_key": "v1"}},
-            "list: keys need `pair`, what stands after a key",
+            ("list: has keys, and not what stands after one (add `pair`, as `pair: =`)"),
         ),
-        ({"list": {"separator": ",", "pair": "="}}, "list: `pair` needs `signature_key`"),
+        (
+            {"list": {"separator": ",", "pair": "="}},
+            ("list.pair: needs the key of signatures beside it (add `signature_key`, or remove `pair`)"),
+        ),
         (
             {"list": {**KEYED, "timestamp_position": "first"}, "template": TIMED},
-            "list: entries have keys (`timestamp_key`) or places (`timestamp_position`): keep one",
+            (
+                "list.timestamp_position: goes with entries without keys, and `pair` says that they "
+                "have keys (keep one; entries with keys have `timestamp_key`)"
+            ),
         ),
-        ({"algorithm": "crc32"}, "algorithm: 'crc32' is not one of ['sha256', 'sha512', 'sha1', 'md5']"),
+        (
+            {"algorithm": "crc32"},
+            ("algorithm: text 'crc32' is not known here (write one of: sha256, sha512, sha1, md5)"),
+        ),
         (
             {"list": {}, "tolerance": 0},
-            "list: 'separator' is missing; tolerance: 0 is less than the minimum of 1",
+            ("list: 'separator' is missing (add `separator: ...`); tolerance: is below 1 (write at least 1)"),
+        ),
+        (
+            {"template": "{url}", "tolerance": 5, "id_header": "X-Id"},
+            (
+                "tolerance: there is no timestamp to judge (say where it stands: `timestamp: "
+                "{header: ...}`, or in `list`; or remove the tolerance); template: must hold {body} "
+                "or {form}: an unsigned body could be anyone's (write e.g. `template: "
+                "'{timestamp}.{body}'`); template: must hold {id}, because of `id_header` (put {id} "
+                "in, or remove the other)"
+            ),
         ),
     ],
 )
@@ -328,7 +378,7 @@ def test_options_that_cannot_be_used(options: dict[str, Any], sentence: str) -> 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"scheme": "hmac"}, "'header' is missing"),
+        ({"scheme": "hmac"}, "'header' is missing (add `header: ...`)"),
         (
             {},
             (
@@ -343,8 +393,8 @@ def test_options_that_cannot_be_used(options: dict[str, Any], sentence: str) -> 
                 " token, adyen, braintree, salesforce, paypal"
             ),
         ),
-        ({"scheme": "basic", "user": "me"}, "unknown option user: known here: none"),
-        ({"scheme": "stripe", "header": "X"}, "unknown option header: known here: tolerance"),
+        ({"scheme": "basic", "user": "me"}, "user: unknown key 'user' (known here: none)"),
+        ({"scheme": "stripe", "header": "X"}, "header: unknown key 'header' (known here: tolerance)"),
     ],
 )
 def test_a_scheme_that_cannot_be_built(options: dict[str, Any], sentence: str) -> None:
