@@ -195,8 +195,8 @@ class TestSources:
         assert "mappings/broken/mapping.yaml:1: " in first
         assert "more: run `leadwire check`)" in first
         assert [cell.strip() for cell in second.split("  ") if cell.strip()] == [
-            "shop", "A shop", "yours", "2025-11-24 16:00", "paid", "1", "1", "set SHOP_TOKEN or SHOP_TOKEN_OLD",
-            "https://hooks.example.com/hooks/shop",
+            "shop", "A shop", "yours", "2025-11-24 16:00", "paid", "1", "1",
+            "set SHOP_TOKEN or SHOP_TOKEN_OLD", "https://hooks.example.com/hooks/shop",
         ]  # fmt: skip
         assert end == "0 sources of 2 can receive."
 
