@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from integration.cli.output import console, counted, json_option, json_time, plain, print_json
-from integration.cli.payloads import read_configuration
 from integration.cli.stored import opened
-from integration.config.sources import Configuration
+from integration.config.folders import shipped_mappings
+from integration.config.sources import Configuration, load_configuration
 from integration.core.clock import now
 from integration.core.settings import RateLimit, Settings
 from integration.core.values import MICROS_PER_SECOND, Micros
@@ -24,7 +25,10 @@ def status(*, as_json: bool) -> None:
     """What waits, what is dead, what the budget leaves, when all is delivered."""
     settings = Settings.read()
     with opened(settings) as store:
-        configuration = read_configuration(settings, versions=stored_versions(store))
+        configuration = load_configuration(
+            settings.mappings_dir, os.environ, shipped_mappings(), stored_versions(store),
+            only_configured=True,
+        )  # fmt: skip
         with store.read() as connection:
             found = read_status(connection, now())
     limit = settings.hubspot_rate_limit
