@@ -95,9 +95,16 @@ class Layers:
     def misnamed(self) -> Iterator[Problem]:
         """Folders whose names cannot be those of sources."""
         for file in sorted(self.yours.glob(f"*/{MAPPING_FILE}")):
-            if not _NAME.fullmatch(file.parent.name):
+            if not is_source_name(file.parent.name):
                 cure = "use lower-case letters, digits, - and _: the name is part of the URL"
+                if file.parent.name == FIELDS:
+                    cure = f"choose another: it stands for {FIELDS_FILE} where sources are named"
                 yield Problem(self.shown(file), "", "the folder's name cannot be a source's name", cure)
+
+
+def is_source_name(name: str) -> bool:
+    """Whether a source can be called so."""
+    return _NAME.fullmatch(name) is not None and name != FIELDS
 
 
 def shipped_mappings() -> Path:
@@ -143,5 +150,5 @@ def _folders(directory: Path) -> Iterator[Path]:
         yield from (
             folder
             for folder in sorted(directory.iterdir())
-            if _NAME.fullmatch(folder.name) and (folder / MAPPING_FILE).is_file()
+            if is_source_name(folder.name) and (folder / MAPPING_FILE).is_file()
         )

@@ -107,7 +107,8 @@ class Sources:
         aside for want of a mapping, the files are looked at again.
         """
         if not all(isinstance(self._configuration.sources.get(name), Source) for name in names):
-            self._wanted |= frozenset(names)
+            with self._lock:
+                self._wanted |= frozenset(names)
             self.refresh()
         return self._configuration
 

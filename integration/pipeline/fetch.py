@@ -276,7 +276,7 @@ class Fetcher:
 
     def _run(self, job: FetchJob) -> None:
         try:
-            source = self._sources.current.sources.get(job.event.source)
+            source = self._sources.ready_for({job.event.source}).sources.get(job.event.source)
             outcome: FetchOutcome | NotNeeded = NotNeeded()
             if isinstance(source, Source):
                 outcome = fetch_now(

@@ -92,6 +92,15 @@ def test_good_versions_are_kept_the_newest_first_and_bad_ones_never(store: Store
     assert texts(store, "fields") == []
 
 
+def test_what_a_translator_saw_first_is_kept_too(store: Store, tmp_path: Path) -> None:
+    here = machine(store, tmp_path / "a", UNFIT)
+    (tmp_path / "a/shop/mapping.yaml").write_text(MAPPING)
+    here.sources.ready_for({"shop"})
+    here.look()
+
+    assert texts(store) == [MAPPING]
+
+
 def test_a_second_machine_whose_file_is_bad_follows_the_newest_good_one(store: Store, tmp_path: Path) -> None:
     good, bad = machine(store, tmp_path / "a", MAPPING), machine(store, tmp_path / "b", UNFIT)
     assert bad.rule == "paid"
