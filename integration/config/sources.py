@@ -148,7 +148,7 @@ class Sources:
         secrets = [stamp_of(file) for file in secret_files(self._environ)]
         return (
             self._wanted, stamps_of_fields(layers), tuple((name, file.stamp) for name, file in files.items()),
-            tuple(secrets), layers.yours.is_dir(), tuple(layers.misnamed()),
+            tuple(secrets), layers.is_there, tuple(layers.misnamed()),
         )  # fmt: skip
 
     def _look(self, *, recalls: bool = False) -> Look:

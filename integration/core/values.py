@@ -13,6 +13,7 @@ from typing import Any, Literal
 Micros = int
 Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
+NEVER_CLEAR: tuple[WriteRule, ...] = ("max", "min", "sum", "if_empty")
 
 MICROS_PER_SECOND = 1_000_000
 
