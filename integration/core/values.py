@@ -17,6 +17,7 @@ Micros = int
 MAIN_ACCOUNT = "main"  # the HubSpot account that all belongs to; the one in use
 Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
+NEVER_CLEAR: tuple[WriteRule, ...] = ("max", "min", "sum", "if_empty")
 
 MICROS_PER_SECOND = 1_000_000
 
