@@ -10,6 +10,7 @@ from integration.cli.render import print_facts
 from integration.cli.stored import opened
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.pipeline.keeper import stored_versions
 from integration.store.views.status_view import STATUS, read_status
 
@@ -20,9 +21,9 @@ def status(*, as_json: bool) -> None:
     """What waits and for what, what is dead, what the budget leaves, when all is delivered."""
     settings = Settings.read()
     with opened(settings) as store:
-        mistakes = read_configuration(settings, versions=stored_versions(store)).mistakes
+        mistakes = read_configuration(settings, versions=stored_versions(store, MAIN_ACCOUNT)).mistakes
         with store.read() as connection:
-            found = read_status(connection, now(), settings.hubspot_rate_limit, mistakes)
+            found = read_status(connection, MAIN_ACCOUNT, now(), settings.hubspot_rate_limit, mistakes)
     if as_json:
         print_json(STATUS.as_json(found))
     else:

@@ -20,7 +20,9 @@ from integration.verify.scheme import challenge_for
 from integration.web.problems import problem
 
 
-def health_blueprint(store: Store, sources: Sources, clock: Clock, *, metrics_token: str) -> Blueprint:
+def health_blueprint(
+    store: Store, account: str, sources: Sources, clock: Clock, *, metrics_token: str
+) -> Blueprint:
     """The routes for those who watch over the process."""
     blueprint = Blueprint("health", __name__)
 
@@ -42,7 +44,7 @@ def health_blueprint(store: Store, sources: Sources, clock: Clock, *, metrics_to
             said = "Send METRICS_TOKEN as a bearer token."
             return problem(401, "not_authorized", said, challenge_for("Bearer"))
         counters = metrics.render(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
-        gauges = backlog_metrics(store, clock()) + mistake_metrics(sources.current)
+        gauges = backlog_metrics(store, account, clock()) + mistake_metrics(sources.current)
         return Response(counters + gauges, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return blueprint

@@ -18,6 +18,7 @@ import requests
 
 from integration.core.errors import LeadwireError
 from integration.core.settings import SETTINGS
+from integration.core.values import MAIN_ACCOUNT
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 
@@ -67,7 +68,7 @@ class System:
 
     def _is_quiet(self) -> bool:
         with self.store.read() as connection:
-            backlog = read_backlog(connection)
+            backlog = read_backlog(connection, MAIN_ACCOUNT)
         return not backlog.events_received and not backlog.leads_waiting
 
 
