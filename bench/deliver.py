@@ -22,6 +22,7 @@ from translate import bodies, drain, fill
 from integration.config.sources import Source, Sources
 from integration.core.clock import now
 from integration.core.settings import MIB, RateLimit
+from integration.core.values import MAIN_ACCOUNT
 from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
 from integration.sandbox import run_sandbox
@@ -40,7 +41,9 @@ def prepare(url: str, events: int, leads: int) -> Store:
     store = Store(url)
     upgrade(store)
     fill(store, source, bodies(events, leads))
-    drain(Translator(store, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB))
+    drain(
+        Translator(store, MAIN_ACCOUNT, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB)
+    )
     return store
 
 

@@ -21,7 +21,7 @@ from integration.config.sources import Source, Sources
 from integration.core.clock import new_id, now
 from integration.core.memory import spare_the_collector
 from integration.core.settings import MIB, RateLimit
-from integration.core.values import IncomingEvent, RawRequest
+from integration.core.values import MAIN_ACCOUNT, IncomingEvent, RawRequest
 from integration.http.oauth import StaticToken
 from integration.hubspot.caller import Caller
 from integration.hubspot.leads_v1 import LeadsV1
@@ -54,11 +54,13 @@ class Filled:
         self._accepted = 0
         self._bodies = bodies(GROUP, GROUP)
         self.translator = Translator(
-            self.store, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB
+            self.store, MAIN_ACCOUNT, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB
         )
         destination = LeadsV1(Caller("http://127.0.0.1:9"), StaticToken("bench-token"))
         limit = RateLimit(5_000, 1)
-        self._deliverer = Deliverer(self.store, destination, now, limit, worker="bench", concurrency=1)
+        self._deliverer = Deliverer(
+            self.store, MAIN_ACCOUNT, destination, now, limit, worker="bench", concurrency=1
+        )
 
     def fill(self, events: int) -> None:
         while self._settled < events:
@@ -109,7 +111,15 @@ class Filled:
         self._accepted += 1
         at = now()
         request = RawRequest(
-            "stripe", "POST", "http://localhost/hooks/stripe", "", HEADERS, body, at, redacted=True
+            MAIN_ACCOUNT,
+            "stripe",
+            "POST",
+            "http://localhost/hooks/stripe",
+            "",
+            HEADERS,
+            body,
+            at,
+            redacted=True,
         )
         key = f"evt_{os.urandom(12).hex()}"
         return Arrival(request, (IncomingEvent(0, key, "invoice.paid", at),))
@@ -122,19 +132,19 @@ class Filled:
 
     def release(self) -> None:
         with self.store.write() as connection:
-            records.release(connection, "bench", now())
+            records.release(connection, MAIN_ACCOUNT, "bench", now())
 
     def list_events(self) -> None:
         with self.store.read() as connection:
-            assert len(list_events(connection, limit=50, source="stripe")) == 50
+            assert len(list_events(connection, MAIN_ACCOUNT, limit=50, source="stripe")) == 50
 
     def list_rejected(self) -> None:
         with self.store.read() as connection:
-            list_rejected(connection, limit=50)
+            list_rejected(connection, MAIN_ACCOUNT, limit=50)
 
     def backlog(self) -> None:
         with self.store.read() as connection:
-            read_backlog(connection)
+            read_backlog(connection, MAIN_ACCOUNT)
 
 
 def median(work: Callable[[], None], repetitions: int) -> float:

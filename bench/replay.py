@@ -18,7 +18,7 @@ from translate import bodies, drain, fill
 from integration.config.sources import Source, Sources
 from integration.core.clock import now
 from integration.core.settings import MIB, RateLimit
-from integration.core.values import Operation, Outcome
+from integration.core.values import MAIN_ACCOUNT, Operation, Outcome
 from integration.hubspot.family import Family, Verb
 from integration.lead.record import BundleTiming
 from integration.pipeline.deliver import Deliverer
@@ -60,9 +60,13 @@ def measure(url: str, folder: Path, events: int, leads: int) -> None:
     store = Store(url)
     upgrade(store)
     fill(store, source, bodies(events, leads))
-    drain(Translator(store, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB))
+    drain(
+        Translator(store, MAIN_ACCOUNT, sources, now, BundleTiming(0, 0), worker="bench", max_body_bytes=MIB)
+    )
     hubspot = Counting()
-    delivering = Deliverer(store, hubspot, now, RateLimit(100_000, 0.001), worker="bench", concurrency=8)
+    delivering = Deliverer(
+        store, MAIN_ACCOUNT, hubspot, now, RateLimit(100_000, 0.001), worker="bench", concurrency=8
+    )
     deliver(delivering)
     print(
         f"{store.url.get_backend_name()}: {events:,} events on {leads:,} leads, {hubspot.requests:,} requests"
@@ -93,7 +97,14 @@ def delivered(delivering: Deliverer, hubspot: Counting) -> int:
 
 
 def replayed(store: Store, sources: Sources, title: str, *, dry_run: bool = False) -> None:
-    replay = Replay(store, sources, now, Verifier(published(store, allow_private=False)), max_body_bytes=MIB)
+    replay = Replay(
+        store,
+        MAIN_ACCOUNT,
+        sources,
+        now,
+        Verifier(published(store, MAIN_ACCOUNT, allow_private=False)),
+        max_body_bytes=MIB,
+    )
     told: list[Counts] = []
     work: Callable[..., Counts | Plan] = replay.plan if dry_run else replay.run
     counting = time.perf_counter()

@@ -20,7 +20,7 @@ from integration.config.sources import Source, Sources
 from integration.core.clock import now
 from integration.core.memory import spare_the_collector
 from integration.core.settings import MIB
-from integration.core.values import RawRequest
+from integration.core.values import MAIN_ACCOUNT, RawRequest
 from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator, translate_and_validate
 from integration.store.engine import Store
@@ -53,7 +53,7 @@ def fill(store: Store, source: Source, payloads: list[bytes]) -> None:
 def arrival(source: Source, body: bytes) -> Arrival:
     at = now()
     request = RawRequest(
-        "stripe", "POST", "http://localhost/hooks/stripe", "", HEADERS, body, at, redacted=True
+        MAIN_ACCOUNT, "stripe", "POST", "http://localhost/hooks/stripe", "", HEADERS, body, at, redacted=True
     )
     return Arrival(request, source.mapping.incoming(decode(HEADERS, body, MIB), HEADERS, "", at))
 
@@ -78,7 +78,13 @@ def measure(url: str, events: int, leads: int) -> None:
     upgrade(store)
     fill(store, source, payloads)
     translator = Translator(
-        store, sources, now, BundleTiming.from_seconds(2, 10), worker="bench", max_body_bytes=MIB
+        store,
+        MAIN_ACCOUNT,
+        sources,
+        now,
+        BundleTiming.from_seconds(2, 10),
+        worker="bench",
+        max_body_bytes=MIB,
     )
     whole = rate(events, lambda: drain(translator))
     print(f"{store.url.get_backend_name():11} {whole:8.0f} events/s")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fuzz import material
 from fuzz.message import chosen, read, write
 from integration.body import MalformedBody, decode
-from integration.core.values import Handshake, RawRequest, Secret
+from integration.core.values import MAIN_ACCOUNT, Handshake, RawRequest, Secret
 from integration.verify.handshake import LONGEST_VALUE, answer
 
 _JSON = "application/json"
@@ -37,7 +37,9 @@ def run(data: bytes) -> None:
     name = chosen(message.word(0), names)
     query = message.word(2)
     url = f"https://hooks.example.com/hooks/x?{query}"
-    request = RawRequest("x", message.word(1), url, query, message.headers, message.body, material.NOW)
+    request = RawRequest(
+        MAIN_ACCOUNT, "x", message.word(1), url, query, message.headers, message.body, material.NOW
+    )
     if name == "kinds":
         _check(KINDS, request, _payload(request), _SECRETS, _TOKENS)
         return

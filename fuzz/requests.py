@@ -23,7 +23,7 @@ from fuzz.message import Message, read, write
 from integration.config.sources import Source, Sources
 from integration.core.logs import JsonFormatter
 from integration.core.settings import Settings
-from integration.core.values import MICROS_PER_SECOND, RawRequest
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, RawRequest
 from integration.http.client import Answer
 from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
@@ -87,7 +87,13 @@ def running() -> Running:
     app.extensions["folder"] = folder
     timing = BundleTiming(MICROS_PER_SECOND, MICROS_PER_SECOND)
     translator = Translator(
-        store, sources, lambda: material.NOW, timing, worker="fuzz", max_body_bytes=material.LIMIT
+        store,
+        MAIN_ACCOUNT,
+        sources,
+        lambda: material.NOW,
+        timing,
+        worker="fuzz",
+        max_body_bytes=material.LIMIT,
     )
     return Running(app, store, translator, itertools.count(1))
 
@@ -171,7 +177,9 @@ def _raw(message: Message) -> RawRequest:
     target = message.word(1) if message.word(1).startswith("/") else f"/hooks/{message.word(1)}"
     method = message.word(0) if message.word(0).isalpha() and message.word(0).isascii() else "POST"
     query = target.partition("?")[2]
-    return RawRequest("", method, BASE + target, query, message.headers, message.body, material.NOW)
+    return RawRequest(
+        MAIN_ACCOUNT, "", method, BASE + target, query, message.headers, message.body, material.NOW
+    )
 
 
 def _source_of(url: str) -> Source | None:

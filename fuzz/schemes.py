@@ -9,7 +9,7 @@ from typing import Any
 
 from fuzz import material
 from fuzz.message import Message, chosen, read, write
-from integration.core.values import RawRequest, Secret
+from integration.core.values import MAIN_ACCOUNT, RawRequest, Secret
 from integration.verify import Scheme, build, redact
 from integration.verify.scheme import NotVerifiedError
 from tests import paypal
@@ -95,7 +95,7 @@ def run(data: bytes) -> None:
 def _request(message: Message) -> RawRequest:
     query = message.word(2)
     url = f"https://hooks.example.com{message.word(1)}{'?' if query else ''}{query}"
-    return RawRequest("acme", "POST", url, query, message.headers, message.body, material.NOW)
+    return RawRequest(MAIN_ACCOUNT, "acme", "POST", url, query, message.headers, message.body, material.NOW)
 
 
 def _check(judge: Judge, request: RawRequest) -> None:

@@ -13,7 +13,7 @@ from integration.core.clock import Clock, new_id, now
 from integration.core.logs import log_action
 from integration.core.memory import spare_the_collector
 from integration.core.settings import Settings
-from integration.core.values import MICROS_PER_SECOND
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND
 from integration.hubspot import Destination
 from integration.lead.record import BundleTiming
 from integration.operate.account_check import PortalWatch
@@ -58,7 +58,7 @@ class Worker:
     ) -> None:
         self._portal = portal
         self._keeper = keeper
-        self._held = HeldRequests(store, sources, max_body_bytes=settings.max_body_bytes)
+        self._held = HeldRequests(store, MAIN_ACCOUNT, sources, max_body_bytes=settings.max_body_bytes)
         self._mapping_alerts = MappingAlerts(sources)
         name = f"{socket.gethostname()}-{os.getpid()}-{new_id(clock())[-6:]}"
         timing = BundleTiming.from_seconds(settings.bundle_window, settings.bundle_max_wait)
@@ -66,19 +66,19 @@ class Worker:
         self._clock = clock
         self._capacity = 4 * settings.worker_concurrency  # a claim costs a transaction, so it takes several
         self._translator = Translator(
-            store, sources, clock, timing, worker=name, max_body_bytes=settings.max_body_bytes
+            store, MAIN_ACCOUNT, sources, clock, timing, worker=name, max_body_bytes=settings.max_body_bytes
         )
         self._deliverer = Deliverer(
-            store, destination, clock, settings.hubspot_rate_limit,
+            store, MAIN_ACCOUNT, destination, clock, settings.hubspot_rate_limit,
             worker=name, concurrency=settings.worker_concurrency,
         )  # fmt: skip
         self._fetcher = Fetcher(
-            store, sources, clock,
+            store, MAIN_ACCOUNT, sources, clock,
             worker=name, max_body_bytes=settings.max_body_bytes, allow_private=settings.fetch_allow_private,
         )  # fmt: skip
         self._retention = Retention(store, clock, settings.retention_days)
         url = settings.alert_webhook_url
-        self._alerts = Alerts(store, clock, AlertWebhook(url).post if url else None)
+        self._alerts = Alerts(store, MAIN_ACCOUNT, clock, AlertWebhook(url).post if url else None)
         self._stop = threading.Event()
         self._received = threading.Event()
         self._due = threading.Event()
@@ -148,7 +148,7 @@ class Worker:
             self._stop.wait(CONFIGURATION_LOOK_SECONDS)
 
     def _translate(self) -> None:
-        if self._translator.run_once() or rebuild_once(self._store, self._clock):
+        if self._translator.run_once() or rebuild_once(self._store, MAIN_ACCOUNT, self._clock):
             self._due.set()
             self._fetchable.set()
         else:

@@ -32,6 +32,7 @@ from integration.cli import SECTIONS, main
 from integration.config.sources import Configuration
 from integration.core import metrics
 from integration.core.settings import SETTINGS
+from integration.core.values import MAIN_ACCOUNT
 from integration.lead.catalogue import Catalogue
 from integration.lead.properties import ARCHIVE_FIELD, CUSTOMER, STAGE_PROPERTY, UNWRITABLE, PropertyTable
 from integration.mapping import conversions
@@ -194,7 +195,7 @@ def _gauges() -> dict[str, tuple[str, str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/docs.db")
         upgrade(store)
-        text = gauges(store, Configuration(Catalogue(), {}, ()), 0).decode()
+        text = gauges(store, MAIN_ACCOUNT, Configuration(Catalogue(), {}, ()), 0).decode()
         store.dispose()
     families = text_string_to_metric_families(text)
     return {f.name: (f.type, labels.get(f.name, ""), f.documentation) for f in families}

@@ -11,6 +11,7 @@ from typing import Any
 from integration.config.sources import Source, Sources
 from integration.core.settings import RateLimit
 from integration.core.values import (
+    MAIN_ACCOUNT,
     MICROS_PER_SECOND,
     Cause,
     Find,
@@ -132,18 +133,19 @@ class FakeHubSpot:
 class Engine:
     """All stages over one store. `now` stands still unless a test moves it."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, account: str) -> None:
         self.store = store
+        self.account = account
         self.now = START
         self.batch = 200
         self.hubspot = FakeHubSpot()
-        self._verifier = Verifier(published(store, allow_private=False))
+        self._verifier = Verifier(published(store, account, allow_private=False))
         self.environ = {"SHOP_TOKEN": "opensesame"}
         self._folder = folder
         self.write_mapping(MAPPING)
         self.timing = BundleTiming(0, 0)
         self._deliverer = Deliverer(
-            store, self.hubspot, self._clock, RateLimit(10_000, 1), worker="w", concurrency=2
+            store, account, self.hubspot, self._clock, RateLimit(10_000, 1), worker="w", concurrency=2
         )
 
     def close(self) -> None:
@@ -176,7 +178,9 @@ class Engine:
         self.now += SECOND
         body = json.dumps({"type": "paid", "at": self.now // SECOND, **payload}).encode()
         headers = {"content-type": "application/json", "x-token": token}
-        request = RawRequest("shop", "POST", "https://x/hooks/shop", "", headers, body, self.now)
+        request = RawRequest(
+            self.account, "shop", "POST", "https://x/hooks/shop", "", headers, body, self.now
+        )
         intake = Intake(
             self.store, self.sources, self._clock, self._verifier, max_body_bytes=MIB, rejected_keep=100
         )
@@ -194,7 +198,7 @@ class Engine:
     def translate(self) -> None:
         """Translate all that waits, as a worker would."""
         translator = Translator(
-            self.store, self.sources, self._clock, self.timing,
+            self.store, self.account, self.sources, self._clock, self.timing,
             worker="w", max_body_bytes=MIB, batch=self.batch,
         )  # fmt: skip
         while translator.run_once():
@@ -203,7 +207,13 @@ class Engine:
     def fetch(self) -> None:
         """Get from the sources' APIs what events wait for, as a worker would."""
         fetcher = Fetcher(
-            self.store, self.sources, self._clock, worker="w", max_body_bytes=MIB, allow_private=True
+            self.store,
+            self.account,
+            self.sources,
+            self._clock,
+            worker="w",
+            max_body_bytes=MIB,
+            allow_private=True,
         )
         while fetcher.run_once():
             pass
@@ -214,7 +224,7 @@ class Engine:
         self._deliverer.keep_leases()
 
     def refold(self) -> int:
-        return rebuild_once(self.store, self._clock)
+        return rebuild_once(self.store, self.account, self._clock)
 
     def deliver(self) -> list[tuple[str, dict[str, Wire | None]]]:
         """Deliver all that is due; returns what HubSpot got meanwhile."""
@@ -232,7 +242,7 @@ class Engine:
 
     @property
     def engine(self) -> Replay:
-        return Replay(self.store, self.sources, self._clock, self._verifier, max_body_bytes=MIB)
+        return Replay(self.store, self.account, self.sources, self._clock, self._verifier, max_body_bytes=MIB)
 
     def replay(
         self,
@@ -245,7 +255,7 @@ class Engine:
         return self.engine.plan(EVERYTHING, None, _ignore)
 
     def retry_dead(self) -> None:
-        retry_dead(self.store, self._clock, Letters(), _ignore)
+        retry_dead(self.store, self.account, self._clock, Letters(), _ignore)
 
     def prune(self, days: int = 30) -> int:
         """Prune all there is to prune; returns the number of steps."""
@@ -256,9 +266,9 @@ class Engine:
 
     def lead(self, known_by: str) -> Record:
         with self.store.read() as connection:
-            id = find_lead_id(connection, known_by)
+            id = find_lead_id(connection, self.account, known_by)
             assert id is not None, known_by
-            details = lead_details(connection, id, now=self.now, attempts_shown=0)
+            details = lead_details(connection, self.account, id, now=self.now, attempts_shown=0)
         assert details is not None
         return details.lead.record
 
@@ -274,9 +284,9 @@ def _ignore(_: object) -> None:
 
 
 @contextmanager
-def running(store: Store, folder: Path) -> Iterator[Engine]:
-    """An engine over this store, with its mappings in `folder`."""
-    engine = Engine(store, folder / "mappings")
+def running(store: Store, folder: Path, account: str = MAIN_ACCOUNT) -> Iterator[Engine]:
+    """An account's engine over this store, with its mappings in `folder`."""
+    engine = Engine(store, folder / "mappings", account)
     try:
         yield engine
     finally:

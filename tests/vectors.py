@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from integration.core.values import MICROS_PER_SECOND, RawRequest, Secret
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, RawRequest, Secret
 
 FOLDER = Path(__file__).parent / "data" / "vectors"
 
@@ -150,6 +150,7 @@ def read_vector(file: Path) -> dict[str, Any]:
 def request_of(vector: dict[str, Any], folder: Path) -> RawRequest:
     """The request as it came; `folder` has its body."""
     return RawRequest(
+        MAIN_ACCOUNT,
         source=folder.name,
         method=vector["method"],
         url=vector["url"],

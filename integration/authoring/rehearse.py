@@ -130,7 +130,10 @@ def rehearse(
     ]
     first = {event.id: event for _, event in reversed(translated)}
     found = _advanced(
-        (event for _, event in translated if first[event.id] is event), lead, request.received_at
+        request.account,
+        (event for _, event in translated if first[event.id] is event),
+        lead,
+        request.received_at,
     )
     ends = {end.id: end for end in found.ends}
     events = tuple(
@@ -235,6 +238,7 @@ def _events(
         yield (
             event,
             TranslatedEvent(
+                request.account,
                 f"{event.dedup_key}",
                 source.name,
                 event.dedup_key,
@@ -245,9 +249,9 @@ def _events(
         )
 
 
-def _advanced(events: Iterable[TranslatedEvent], lead: FieldStates, now: Micros) -> Advanced:
+def _advanced(account: str, events: Iterable[TranslatedEvent], lead: FieldStates, now: Micros) -> Advanced:
     numbers = count(1)
-    at = Circumstances(now, BundleTiming(0, 0), Priority.LIVE, lambda: f"lead {next(numbers)}")
+    at = Circumstances(account, now, BundleTiming(0, 0), Priority.LIVE, lambda: f"lead {next(numbers)}")
     return advance(Known(fields_of_new=lead), list(events), at)
 
 

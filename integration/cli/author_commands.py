@@ -40,7 +40,7 @@ from integration.config.sources import Configuration, Source
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
-from integration.core.values import Cause
+from integration.core.values import MAIN_ACCOUNT, Cause
 from integration.core.words import counted, exact_time, shown_time, shown_value
 from integration.http.client import Client
 from integration.http.oauth import OAuth
@@ -120,7 +120,7 @@ def _fetched(source: Source, rehearsal: Rehearsal, settings: Settings) -> Fetche
 
         def token_of(source: Source, spec: OAuth) -> SharedToken:
             store = stack.enter_context(opened(settings))  # tokens are the workers' too, and kept there
-            return SourceTokens(store, now, allow_private=allow_private).of(source, spec)
+            return SourceTokens(store, MAIN_ACCOUNT, now, allow_private=allow_private).of(source, spec)
 
         access = Access(token_of, Client(public_only=not allow_private), now)
         outcome = fetch_request(source, source.mapping.fetch, wanted, access)

@@ -16,7 +16,7 @@ from integration.cli.render import print_facts, print_heading, print_more, print
 from integration.cli.stored import opened, reading
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.core.values import EventState
+from integration.core.values import MAIN_ACCOUNT, EventState
 from integration.core.words import counted
 from integration.lead.record import RecordState
 from integration.operate.dead_letters import Letters, Retried, count_dead, retry_dead
@@ -44,11 +44,19 @@ def dead(context: click.Context, *, cause: str | None, limit: int, before: str |
         return
     with reading(Settings.read()) as connection:
         if cause is None:
-            _print_groups(dead_groups(connection), as_json=as_json)
+            _print_groups(dead_groups(connection, MAIN_ACCOUNT), as_json=as_json)
             return
-        events = list_events(connection, state=EventState.DEAD, cause=cause, limit=limit, before=before)
+        events = list_events(
+            connection, MAIN_ACCOUNT, state=EventState.DEAD, cause=cause, limit=limit, before=before
+        )
         leads = list_leads(
-            connection, now=now(), state=RecordState.DEAD, cause=cause, limit=limit, before=before
+            connection,
+            MAIN_ACCOUNT,
+            now=now(),
+            state=RecordState.DEAD,
+            cause=cause,
+            limit=limit,
+            before=before,
         )
     _print_letters(events, leads, limit, as_json=as_json)
 
@@ -102,8 +110,8 @@ def _as_json(events: Sequence[EventLine], leads: Sequence[KnownLead]) -> list[di
 def show_dead(context: click.Context, *, id: str, as_json: bool) -> None:
     """One dead letter whole: an event by its id, or a lead by its id, guid or email."""
     with reading(Settings.read()) as connection:
-        event = find_event(connection, id)
-        lead = find_lead(connection, id, now()) if event is None else None
+        event = find_event(connection, MAIN_ACCOUNT, id)
+        lead = find_lead(connection, MAIN_ACCOUNT, id, now()) if event is None else None
     state = event.line.state if event else lead.record.state if lead else None
     if state is None:
         raise click.BadParameter(f"there is no dead letter {id!r}; `leadwire dead` lists them")
@@ -132,7 +140,7 @@ def retry(
     _check_choice(cause, source, lead, everything=everything)
     with opened(Settings.read()) as store:
         with store.read() as connection:
-            letters = Letters(cause, source, found_lead(connection, lead) if lead else None)
+            letters = Letters(cause, source, found_lead(connection, MAIN_ACCOUNT, lead) if lead else None)
         done = _retry(store, letters)
     if as_json:
         print_json({"events": done.events, "leads": done.leads})
@@ -151,6 +159,8 @@ def _check_choice(cause: str | None, source: str | None, lead: str | None, *, ev
 
 
 def _retry(store: Store, letters: Letters) -> Retried:
-    waiting = count_dead(store, letters)
+    waiting = count_dead(store, MAIN_ACCOUNT, letters)
     with progress("Dead letters", waiting.events + waiting.leads) as report:
-        return retry_dead(store, now, letters, lambda done: report(done.events + done.leads, ""))
+        return retry_dead(
+            store, MAIN_ACCOUNT, now, letters, lambda done: report(done.events + done.leads, "")
+        )

@@ -11,6 +11,7 @@ import click
 from integration.cli.output import console, json_option, plain, print_json
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.core.words import counted
 from integration.operate.doctor import Finding, examine
 
@@ -26,7 +27,7 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
     Looks at the store, its disk, the mapping files, HubSpot with its token, and the clock. Makes one
     request to HubSpot. Exit code 1 if there is a problem.
     """
-    findings = list(examine(Settings.read(), os.environ, now, _mounts))
+    findings = list(examine(Settings.read(), MAIN_ACCOUNT, os.environ, now, _mounts))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:

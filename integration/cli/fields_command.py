@@ -10,6 +10,7 @@ from integration.cli.stored import opened
 from integration.config.sources import FIELDS_FILE
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.core.words import counted
 from integration.operate.account_check import portal_problems, pull, write_portal
 from integration.pipeline.shared_token import token_of
@@ -30,7 +31,7 @@ def pull_fields(*, as_json: bool) -> None:
     """
     settings = Settings.read()
     with opened(settings) as store:
-        portal = pull(settings, token_of(settings, store, now))
+        portal = pull(settings, token_of(settings, store, MAIN_ACCOUNT, now))
     file = settings.mappings_dir / FIELDS_FILE
     write_portal(file, portal)
     problems = list(portal_problems(read_configuration(settings)))

@@ -35,9 +35,9 @@ def time_options(command: _Command) -> _Command:
     return since(until(command))
 
 
-def found_lead(connection: Connection, known_by: str) -> str:
+def found_lead(connection: Connection, account: str, known_by: str) -> str:
     """The id of the lead that is known by this. Raises click.BadParameter."""
-    id = find_lead_id(connection, known_by)
+    id = find_lead_id(connection, account, known_by)
     if id is None:
         raise click.BadParameter(f"there is no lead {known_by!r}; `leadwire leads` lists them")
     return id

@@ -10,6 +10,7 @@ from integration.cli.render import print_listing, print_page
 from integration.cli.stored import opened, reading
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.core.words import counted
 from integration.lead.identity import IdentifierKey
 from integration.lead.record import RecordState
@@ -65,12 +66,13 @@ def leads(
         raise click.UsageError("--lead means one lead: leave the other conditions away")
     with reading(Settings.read()) as connection:
         if lead is not None:
-            one = find_lead(connection, lead, now())
+            one = find_lead(connection, MAIN_ACCOUNT, lead, now())
             found = [one] if one else []
         else:
             kind = WaitsFor(what) if what else None
             found = list_leads(
                 connection,
+                MAIN_ACCOUNT,
                 now=now(),
                 limit=limit,
                 before=before,
@@ -90,8 +92,8 @@ def show_lead(*, known_by: str, as_json: bool) -> None:
     Besides its id, guid, contact id or email, any other identifier finds it: stripe_customer=cus_1.
     """
     with reading(Settings.read()) as connection:
-        id = find_lead_id(connection, known_by)
-        details = lead_details(connection, id, now=now()) if id else None
+        id = find_lead_id(connection, MAIN_ACCOUNT, known_by)
+        details = lead_details(connection, MAIN_ACCOUNT, id, now=now()) if id else None
     if details is None:
         raise click.BadParameter(f"there is no lead {known_by!r}; `leadwire leads` lists them")
     print_page(lead_page(details), as_json=as_json)
@@ -109,8 +111,8 @@ def link_lead(*, identifier: IdentifierKey, known_by: str, as_json: bool) -> Non
     """
     with opened(Settings.read()) as store:
         with store.read() as connection:
-            id = found_lead(connection, known_by)
-        linked = link(store, now, identifier, id)
+            id = found_lead(connection, MAIN_ACCOUNT, known_by)
+        linked = link(store, MAIN_ACCOUNT, now, identifier, id)
     if as_json:
         print_json({"lead": id, "how": linked.how, "retried": linked.retried})
         return
@@ -126,7 +128,7 @@ def unlink_lead(*, identifier: IdentifierKey, as_json: bool) -> None:
     The next event that carries it says so again. Events that contradicted what was known are tried again.
     """
     with opened(Settings.read()) as store:
-        retried = unlink(store, now, identifier)
+        retried = unlink(store, MAIN_ACCOUNT, now, identifier)
     if retried is None:
         raise click.BadParameter(f"no lead is known by {'='.join(identifier)}")
     if as_json:

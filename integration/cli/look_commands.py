@@ -13,7 +13,7 @@ from integration.cli.render import print_listing, print_page, print_table, print
 from integration.cli.stored import opened, reading
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.core.values import EventState, Micros
+from integration.core.values import MAIN_ACCOUNT, EventState, Micros
 from integration.core.words import counted, listed
 from integration.pipeline.keeper import stored_versions
 from integration.store.views.event_page import event_page
@@ -36,17 +36,17 @@ def sources(*, names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """
     settings = Settings.read()
     with opened(settings) as store:
-        configuration = read_configuration(settings, versions=stored_versions(store))
+        configuration = read_configuration(settings, versions=stored_versions(store, MAIN_ACCOUNT))
         found = configuration.sources
         for name in names:
             if name not in found:
                 raise click.BadParameter(f"there is no source named {name!r}; there are: {', '.join(found)}")
         chosen = names or tuple(found)
         with store.read() as connection:
-            sent = source_activities(connection, chosen, now())
+            sent = source_activities(connection, MAIN_ACCOUNT, chosen, now())
     lines = [
         SourceLine(
-            found[name], sent[name], settings.public_url,
+            MAIN_ACCOUNT, found[name], sent[name], settings.public_url,
             configuration.mistakes.get(name), configuration.origins.get(name),
         )
         for name in chosen
@@ -124,15 +124,15 @@ def events(
         if state == "rejected" or (state is None and reason is not None):
             if known_by is not None or type is not None:
                 raise click.UsageError("a rejected request has no lead and no type yet")
-            rejected = list_rejected(connection, reason=reason, **page)
+            rejected = list_rejected(connection, MAIN_ACCOUNT, reason=reason, **page)
             print_listing(REJECTED, rejected, limit, as_json=as_json)
             return
         if reason is not None:
             raise click.UsageError("--reason is of rejected requests: leave --state away")
-        lead_id = found_lead(connection, known_by) if known_by else None
+        lead_id = found_lead(connection, MAIN_ACCOUNT, known_by) if known_by else None
         chosen = EventState(state) if state else None
         wanted: EventFilter = {"type": type, "state": chosen, "lead_id": lead_id}
-        print_listing(EVENTS, list_events(connection, **page, **wanted), limit, as_json=as_json)
+        print_listing(EVENTS, list_events(connection, MAIN_ACCOUNT, **page, **wanted), limit, as_json=as_json)
 
 
 def _one_lead(lead: str | None, email: str | None) -> str | None:
@@ -148,7 +148,7 @@ def show(id: str, *, as_json: bool) -> None:
     """One event or request whole: headers, body, what it became, and the attempts that carried it."""
     settings = Settings.read()
     with reading(settings) as connection:
-        page = event_page(connection, id, most_body_bytes=settings.max_body_bytes)
+        page = event_page(connection, MAIN_ACCOUNT, id, most_body_bytes=settings.max_body_bytes)
     if page is None:
         raise click.BadParameter(f"there is no event or request {id!r}; `leadwire events` lists them")
     print_page(page, as_json=as_json)

@@ -16,7 +16,7 @@ from integration.config.versions import NO_VERSIONS, Versions
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
-from integration.core.values import RawRequest
+from integration.core.values import MAIN_ACCOUNT, RawRequest
 from integration.store.inbox import Fetched
 
 _CONTENT_TYPES = {
@@ -113,6 +113,7 @@ def unsigned_request(name: str, file: Path, headers: Mapping[str, str], url: str
         raise PayloadFileError(f"{file}: cannot be read: {error.strerror}") from error
     content_type = _CONTENT_TYPES.get(file.suffix, "application/json")
     return RawRequest(
+        MAIN_ACCOUNT,
         source=name,
         method="POST",
         url=url,

@@ -20,7 +20,7 @@ from integration.config.folders import shipped_mappings
 from integration.config.sources import Configuration, Source, Sources
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.core.values import Micros
+from integration.core.values import MAIN_ACCOUNT, Micros
 from integration.core.words import counted, listed, name_of, told_value
 from integration.lead.planned import PlannedField
 from integration.pipeline.replay import (
@@ -102,9 +102,15 @@ def replay(
     if source is not None:
         usable_source(sources.current, source)
     with opened(settings) as store:
-        verifier = Verifier(published(store, allow_private=settings.fetch_allow_private))
+        verifier = Verifier(published(store, MAIN_ACCOUNT, allow_private=settings.fetch_allow_private))
         engine = Replay(
-            store, sources, now, verifier, max_body_bytes=settings.max_body_bytes, fetch_anew=fetch_anew
+            store,
+            MAIN_ACCOUNT,
+            sources,
+            now,
+            verifier,
+            max_body_bytes=settings.max_body_bytes,
+            fetch_anew=fetch_anew,
         )
         with on_termination(engine.stop):
             perform = _accept_rejected if rejected else _plan if dry_run else _run

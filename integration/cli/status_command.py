@@ -13,6 +13,7 @@ from integration.config.folders import shipped_mappings
 from integration.config.sources import load_configuration
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.pipeline.keeper import stored_versions
 from integration.store.views.status_view import STATUS, read_status
 
@@ -24,11 +25,12 @@ def status(*, as_json: bool) -> None:
     settings = Settings.read()
     with opened(settings) as store:
         mistakes = load_configuration(
-            settings.mappings_dir, os.environ, shipped_mappings(), stored_versions(store),
+            settings.mappings_dir, os.environ, shipped_mappings(),
+            stored_versions(store, MAIN_ACCOUNT),
             only_configured=True,
         ).mistakes  # fmt: skip
         with store.read() as connection:
-            found = read_status(connection, now(), settings.hubspot_rate_limit, mistakes)
+            found = read_status(connection, MAIN_ACCOUNT, now(), settings.hubspot_rate_limit, mistakes)
     if as_json:
         print_json(STATUS.as_json(found))
     else:

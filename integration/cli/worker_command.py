@@ -11,6 +11,7 @@ from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.logs import configure_logs
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.hubspot import build
 from integration.lead.properties import table_of
 from integration.operate.account_check import PortalWatch
@@ -46,13 +47,13 @@ def worker() -> None:
 
 def _made(store: Store, settings: Settings) -> Worker:
     require_current(store)
-    token = token_of(settings, store, now)
-    versions = AskedVersions()
+    token = token_of(settings, store, MAIN_ACCOUNT, now)
+    versions = AskedVersions(MAIN_ACCOUNT)
     sources = Sources(
         settings.mappings_dir, shipped=shipped_mappings(), versions=versions, only_configured=True
     )
-    keeper = Keeper(store, sources, versions, now)
+    keeper = Keeper(store, MAIN_ACCOUNT, sources, versions, now)
     keeper.step()
-    portal = PortalWatch(store, settings, sources, token, now)
+    portal = PortalWatch(store, MAIN_ACCOUNT, settings, sources, token, clock=now)
     destination = build(settings, token, lambda: table_of(sources.current.catalogue))
     return Worker(store, sources, destination, settings, portal=portal, keeper=keeper)

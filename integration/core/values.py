@@ -14,7 +14,7 @@ from typing import Any, Literal
 from integration.core.bounds import storable
 
 Micros = int
-MAIN_ACCOUNT = "main"  # the HubSpot account that all belongs to; the one in use
+MAIN_ACCOUNT = "main"  # the one account in use: named at the edges (web, worker, cli), handed on from there
 Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
 NEVER_CLEAR: tuple[WriteRule, ...] = ("max", "min", "sum", "if_empty")
@@ -24,7 +24,7 @@ MICROS_PER_SECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """One HTTP request as received.
+    """One HTTP request as received, for an account.
 
     `headers` has lower-case names; a header that came several times is joined by ", ".
     `url` is the one the sender used (PUBLIC_URL, path and query string); `query` is its query
@@ -35,6 +35,7 @@ class RawRequest:
     need it; it is fetched when the request is verified, and not stored.
     """
 
+    account: str
     source: str
     method: str
     url: str
@@ -257,10 +258,11 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class TranslatedEvent:
-    """An event and what its mapping made of it. `key` is the source's own id of it (or a digest), `creates`
-    the mapping's `lead.create`.
+    """An event of an account and what its mapping made of it. `key` is the source's own id of it (or a
+    digest), `creates` the mapping's `lead.create`.
     """
 
+    account: str
     id: str
     source: str
     key: str

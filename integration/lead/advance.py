@@ -56,10 +56,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """The moment of a step, how long bundles wait, whether its events are live or replayed, and how leads
-    that nobody knew get their ids.
+    """The account and the moment of a step, how long bundles wait, whether its events are live or replayed,
+    and how leads that nobody knew get their ids.
     """
 
+    account: str
     now: Micros
     timing: BundleTiming
     priority: Priority
@@ -110,7 +111,7 @@ def advance(known: Known, events: Sequence[TranslatedEvent], at: Circumstances) 
         if event.id not in assigned.postponed
     ]
     results = [result for result in results if result.is_news]
-    together = made_one(known.records, assigned.survivors, at.now)
+    together = made_one(at.account, known.records, assigned.survivors, at.now)
     records = {**together, **_of_events(known, together, assigned, results, at)}
     return Advanced(
         ends=tuple(result.end for result in results),
@@ -200,12 +201,14 @@ def _before(known: Known, leads: KnownLeads, event: TranslatedEvent) -> EndBefor
     return replace(before, asked=(leads.survivor(before.asked[0]), before.asked[1]))
 
 
-def made_one(known: Mapping[str, Record], survivors: Mapping[str, str], now: Micros) -> dict[str, Record]:
+def made_one(
+    account: str, known: Mapping[str, Record], survivors: Mapping[str, str], now: Micros
+) -> dict[str, Record]:
     """The records of leads that others turned out to be, by id, with all that those had."""
     records: dict[str, Record] = {}
     for gone, survivor in sorted(survivors.items()):
-        mine = records.get(survivor) or known.get(survivor) or Record(survivor)
-        records[survivor] = joined(mine, known.get(gone) or Record(gone), now)
+        mine = records.get(survivor) or known.get(survivor) or Record(account, survivor)
+        records[survivor] = joined(mine, known.get(gone) or Record(account, gone), now)
     return records
 
 
@@ -223,7 +226,7 @@ def _of_events(
     records: dict[str, Record] = {}
     for id, group in _by_lead(results).items():
         before = together.get(id) or known.records.get(id)
-        record = before or Record(id, fields=known.fields_of_new)
+        record = before or Record(at.account, id, fields=known.fields_of_new)
         if not record.creates and any(event.creates for event in group):
             record = replace(record, creates=True)
         if at.priority is Priority.LIVE:

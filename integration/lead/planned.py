@@ -41,9 +41,9 @@ class PlannedLead:
     asked: dict[str, Update | None]
     identifiers: dict[str, str]
 
-    def record(self, stored: Iterable[Record], now: Micros) -> Record:
+    def record(self, account: str, stored: Iterable[Record], now: Micros) -> Record:
         """Its record before the plan's events, of the stored ones of its members."""
-        return reduce(partial(joined, now=now), stored, Record(self.members[0]))
+        return reduce(partial(joined, now=now), stored, Record(account, self.members[0]))
 
     def fields(self, record: Record, updates: Iterable[Update]) -> tuple[PlannedField, ...]:
         """The fields of the record's next request that would be others, by what is stored of it."""

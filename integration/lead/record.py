@@ -55,7 +55,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it is known here.
+    """A record of an account as it is known here.
 
     `fields`: what its events asked for and what HubSpot has; `archived`: what those updates had come to that
     retention removed. `waiting_since`: when the oldest unsent change came; `attempts`: the failed ones in a
@@ -63,6 +63,7 @@ class Record:
     HubSpot does not take, by field.
     """
 
+    account: str
     id: str
     state: RecordState = RecordState.CLEAN
     fields: FieldStates = field(default_factory=dict)

@@ -136,9 +136,10 @@ class PortalWatch:
     """Looks at the account once a day, and warns of mappings that no longer fit before their events fail."""
 
     def __init__(
-        self, store: Store, settings: Settings, sources: Sources, token: Token, clock: Clock
+        self, store: Store, account: str, settings: Settings, sources: Sources, token: Token, *, clock: Clock
     ) -> None:
         self._store = store
+        self._account = account
         self._settings = settings
         self._sources = sources
         self._token = token
@@ -167,7 +168,9 @@ class PortalWatch:
         """A slot of the budget for the one request, as everybody takes one; False if none is free now."""
         with self._store.write() as connection:
             now = self._clock()
-            slots = budget.free_slots(connection, now, 1)
+            slots = budget.free_slots(connection, self._account, budget.REQUESTS, now, 1)
             seconds = REQUEST_SECONDS + self._settings.hubspot_rate_limit.seconds
-            budget.occupy(connection, dict.fromkeys(slots, now + int(seconds * MICROS_PER_SECOND)))
+            budget.occupy(
+                connection, self._account, dict.fromkeys(slots, now + int(seconds * MICROS_PER_SECOND))
+            )
             return bool(slots)

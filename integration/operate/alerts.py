@@ -70,18 +70,19 @@ class Alerts:
     `post` sends one message and returns why it was not taken, or None; without it, alerts are only logged.
     """
 
-    def __init__(self, store: Store, clock: Clock, post: Post | None) -> None:
+    def __init__(self, store: Store, account: str, clock: Clock, post: Post | None) -> None:
         self._store = store
+        self._account = account
         self._clock = clock
         self._post = post
 
     def step(self, stopping: Callable[[], bool]) -> None:
         """Look once, and tell what is news. Returns early, between two messages, when `stopping` says so."""
         with self._store.read() as connection:
-            told = alert_rows.told(connection)
-            causes = alert_rows.causes(connection)
+            told = alert_rows.told(connection, self._account)
+            causes = alert_rows.causes(connection, self._account)
             now = self._clock()
-            lasting = _lasting(connection, now)
+            lasting = _lasting(connection, self._account, now)
         tells: list[Callable[[], None]] = [
             partial(self._tell_letters, kind, code)
             for kind, code in causes
@@ -89,17 +90,21 @@ class Alerts:
             or _may_repeat(before, _told_until(now), now)
         ]
         for subject, condition in lasting.items():
-            before = told.get(subject, Told(subject))
+            before = told.get(subject, Told(self._account, subject))
             if before.next_at <= now and _after(before, condition, now) != before:
-                tells.append(partial(self.tell_lasting, subject, partial(_lasting_of, subject)))
+                tells.append(
+                    partial(self.tell_lasting, subject, partial(_lasting_of, self._account, subject))
+                )
         one_by_one(takewhile(lambda _: not stopping(), tells), lambda tell: tell())
 
     def _tell_letters(self, kind: Kind, code: str) -> None:
         now = self._clock()
         until = _told_until(now)
         with self._store.write() as connection:
-            told = alert_rows.lock(connection, alert_rows.subject_of(kind, code))
-            news = alert_rows.news_of(connection, kind, code, told.told_until, until)
+            told = alert_rows.lock(connection, self._account, alert_rows.subject_of(kind, code))
+            news = alert_rows.news_of(
+                connection, self._account, kind, code, after=told.told_until, until=until
+            )
             if news is None or not _may_repeat(told, until, now):
                 return
             alert_rows.save(connection, _claimed(told, now))
@@ -111,7 +116,7 @@ class Alerts:
         """Tell of what lasts, as it is by now: once it has lasted, then at most once an hour, and its end."""
         now = self._clock()
         with self._store.write() as connection:
-            told = alert_rows.lock(connection, subject)
+            told = alert_rows.lock(connection, self._account, subject)
             condition = condition_at(connection, now)
             if condition is None or told.next_at > now or _after(told, condition, now) == told:
                 return
@@ -129,7 +134,7 @@ class Alerts:
         if failure is not None:
             after = _failed(before, failure, now)
         with self._store.write() as connection:
-            alert_rows.lock(connection, after.subject)
+            alert_rows.lock(connection, self._account, after.subject)
             alert_rows.save(connection, after)
         _report(message, failure, posted=self._post is not None, again_in=(after.next_at - now))
 
@@ -151,9 +156,9 @@ def _failed(before: Told, failure: NotTaken, now: Micros) -> Told:
     return replace(before, next_at=now + wait, failures=before.failures + 1)
 
 
-def _lasting(connection: Connection, now: Micros) -> dict[str, Condition]:
+def _lasting(connection: Connection, account: str, now: Micros) -> dict[str, Condition]:
     """By subject, what may last now. While deliveries are paused, nothing is said of leads that are late."""
-    pause, ages = budget.current_pause(connection), read_ages(connection, now)
+    pause, ages = budget.current_pause(connection, account), read_ages(connection, account, now)
     paused = _lasts(pause, now)
     event_late = seconds_since(ages.untranslated_since, now) > LATE_EVENT_SECONDS
     found = {
@@ -170,20 +175,20 @@ def _lasting(connection: Connection, now: Micros) -> dict[str, Condition]:
     return found
 
 
-def _lasting_of(subject: str, connection: Connection, now: Micros) -> Condition | None:
-    return _lasting(connection, now).get(subject)
+def _lasting_of(account: str, subject: str, connection: Connection, now: Micros) -> Condition | None:
+    return _lasting(connection, account, now).get(subject)
 
 
 def _after(told: Told, condition: Condition, now: Micros) -> Told:
     """What was told of a condition after a look. Where `told_until` changes there is something to tell."""
     if not condition.holds:
-        return Told(told.subject)
+        return Told(told.account, told.subject)
     if not told.since:
-        return Told(told.subject, since=now)
+        return Told(told.account, told.subject, since=now)
     is_short = now - told.since < PAUSE_TOLERATED_SECONDS * MICROS_PER_SECOND
     if is_short or now - told.told_until < REPEAT_SECONDS * MICROS_PER_SECOND:
         return told
-    return Told(told.subject, since=told.since, told_until=now)
+    return Told(told.account, told.subject, since=told.since, told_until=now)
 
 
 def _lasts(pause: Pause, now: Micros) -> bool:

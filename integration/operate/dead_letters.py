@@ -42,49 +42,53 @@ class Retried:
 _Step = Callable[[Connection, str], list[str]]
 
 
-def count_dead(store: Store, letters: Letters) -> Retried:
+def count_dead(store: Store, account: str, letters: Letters) -> Retried:
     """How many dead letters `retry_dead` will take up."""
     with store.read() as connection:
-        events, leads = _by_cause(connection, letters)
+        events, leads = _by_cause(connection, account, letters)
     return Retried(sum(events.values()), sum(leads.values()))
 
 
-def retry_dead(store: Store, clock: Clock, letters: Letters, progress: Callable[[Retried], None]) -> Retried:
+def retry_dead(
+    store: Store, account: str, clock: Clock, letters: Letters, progress: Callable[[Retried], None]
+) -> Retried:
     """Dead events wait for translation, by the mapping as it is then; dead leads are due, with a new term."""
     with store.read() as connection:
-        events, leads = _by_cause(connection, letters)
+        events, leads = _by_cause(connection, account, letters)
     done = Retried()
     for cause in events:
-        for count in _batches(store, _event_step(cause, letters)):
+        for count in _batches(store, _event_step(account, cause, letters)):
             done = replace(done, events=done.events + count)
             progress(done)
     for cause in leads:
-        for count in _batches(store, _lead_step(cause, letters, clock)):
+        for count in _batches(store, _lead_step(account, cause, letters, clock)):
             done = replace(done, leads=done.leads + count)
             progress(done)
     log_action(log, "dead.retried", "Dead letters are tried again", events=done.events, leads=done.leads)
     return done
 
 
-def _by_cause(connection: Connection, letters: Letters) -> tuple[dict[str, int], dict[str, int]]:
+def _by_cause(
+    connection: Connection, account: str, letters: Letters
+) -> tuple[dict[str, int], dict[str, int]]:
     events: dict[str, int] = {}
     leads: dict[str, int] = {}
     if letters.lead_id is None:
-        events = dead_rows.count_dead_events(connection, cause=letters.cause, source=letters.source)
+        events = dead_rows.count_dead_events(connection, account, cause=letters.cause, source=letters.source)
     if letters.source is None:
-        leads = dead_rows.count_dead_leads(connection, cause=letters.cause, lead_id=letters.lead_id)
+        leads = dead_rows.count_dead_leads(connection, account, cause=letters.cause, lead_id=letters.lead_id)
     return events, leads
 
 
-def _event_step(cause: str, letters: Letters) -> _Step:
+def _event_step(account: str, cause: str, letters: Letters) -> _Step:
     return lambda connection, after_id: dead_rows.retry_events(
-        connection, cause, after_id, BATCH, source=letters.source
+        connection, account, cause, after_id, BATCH, source=letters.source
     )
 
 
-def _lead_step(cause: str, letters: Letters, clock: Clock) -> _Step:
+def _lead_step(account: str, cause: str, letters: Letters, clock: Clock) -> _Step:
     return lambda connection, after_id: dead_rows.retry_leads(
-        connection, cause, after_id, BATCH, clock(), lead_id=letters.lead_id
+        connection, account, cause, after_id, BATCH, now=clock(), lead_id=letters.lead_id
     )
 
 

@@ -47,7 +47,7 @@ class Finding:
 
 
 def examine(
-    settings: Settings, environ: Mapping[str, str], clock: Clock, mounts: Callable[[], str]
+    settings: Settings, account: str, environ: Mapping[str, str], clock: Clock, mounts: Callable[[], str]
 ) -> Iterator[Finding]:
     """All findings, in the order in which one would mend them. `mounts` gives the text of /proc/mounts."""
     store = Store(settings.database_url)
@@ -57,7 +57,7 @@ def examine(
         yield from _disk(settings, environ, mounts)
         configuration = load_configuration(settings.mappings_dir, environ, shipped_mappings())
         yield from _mappings(configuration)
-        yield from _hubspot(settings, store, clock, store_is_good=reachable.grade != "problem")
+        yield from _hubspot(settings, store, account, clock, store_is_good=reachable.grade != "problem")
         yield from _address(settings, configuration)
     finally:
         store.dispose()
@@ -128,7 +128,9 @@ def _mappings(configuration: Configuration) -> Iterator[Finding]:
         )
 
 
-def _hubspot(settings: Settings, store: Store, clock: Clock, *, store_is_good: bool) -> Iterator[Finding]:
+def _hubspot(
+    settings: Settings, store: Store, account: str, clock: Clock, *, store_is_good: bool
+) -> Iterator[Finding]:
     if switched_off(settings):
         text = (
             "the Leads API v1 no longer answers at HubSpot's own host: it was switched off at the end of 2013"
@@ -137,7 +139,7 @@ def _hubspot(settings: Settings, store: Store, clock: Clock, *, store_is_good: b
         return
     if settings.hubspot_refresh_token and not store_is_good:
         return  # the token is kept in the store
-    found = probe(settings, token_of(settings, store, clock), clock)
+    found = probe(settings, token_of(settings, store, account, clock), clock)
     if found.cause is not None:
         yield Finding("HubSpot", "problem", found.cause.detail, found.cause.cure)
     else:

@@ -38,18 +38,18 @@ class Linked:
     retried: int
 
 
-def link(store: Store, clock: Clock, key: IdentifierKey, lead_id: str) -> Linked:
+def link(store: Store, account: str, clock: Clock, key: IdentifierKey, lead_id: str) -> Linked:
     """From now on this identifier means this lead, which must be known. Raises LeadwireError if it cannot."""
     if problem := unusable_as_key(key[1]):
         raise LeadwireError(f"{key[0]}={shorten(key[1])} cannot be linked: it {problem}.")
-    how = _linked(store, key, lead_id, clock)
+    how = _linked(store, account, key, lead_id, clock)
     log_action(log, "lead.linked", "A person linked an identifier", lead=lead_id, kind=key[0], how=how)
-    return Linked(how, _retry_contradictions(store, clock))
+    return Linked(how, _retry_contradictions(store, account, clock))
 
 
-def _linked(store: Store, key: IdentifierKey, lead_id: str, clock: Clock) -> How:
+def _linked(store: Store, account: str, key: IdentifierKey, lead_id: str, clock: Clock) -> How:
     try:
-        return retrying_links(lambda: _link_once(store, key, lead_id, clock()))
+        return retrying_links(lambda: _link_once(store, account, key, lead_id, clock()))
     except Exception as error:
         if not lies_in_data(error):
             raise
@@ -57,23 +57,23 @@ def _linked(store: Store, key: IdentifierKey, lead_id: str, clock: Clock) -> How
         raise LeadwireError(f"{key[0]}={shorten(key[1])} cannot be linked: {detail}.") from error
 
 
-def unlink(store: Store, clock: Clock, key: IdentifierKey) -> int | None:
+def unlink(store: Store, account: str, clock: Clock, key: IdentifierKey) -> int | None:
     """This identifier means no lead any more; returns how many contradicting events are translated again.
 
     None if it meant none before.
     """
     with store.write() as connection:
-        known = identifiers.unlink(connection, [key])
+        known = identifiers.unlink(connection, account, [key])
     if not known:
         return None
     log_action(log, "lead.unlinked", "A person unlinked an identifier", kind=key[0])
-    return _retry_contradictions(store, clock)
+    return _retry_contradictions(store, account, clock)
 
 
-def _link_once(store: Store, key: IdentifierKey, lead_id: str, now: Micros) -> How:
+def _link_once(store: Store, account: str, key: IdentifierKey, lead_id: str, now: Micros) -> How:
     with store.write() as connection:
-        other = identifiers.find_by_identifiers(connection, {key}).get(key)
-        how = _join(connection, key, lead_id, other, now)
+        other = identifiers.find_by_identifiers(connection, account, {key}).get(key)
+        how = _join(connection, account, key, lead_id, other, now=now)
         record = records.lock(connection, [lead_id]).get(lead_id)
         if record is None:
             raise LinkedMeanwhileError
@@ -82,14 +82,16 @@ def _link_once(store: Store, key: IdentifierKey, lead_id: str, now: Micros) -> H
         return how
 
 
-def _join(connection: Connection, key: IdentifierKey, lead_id: str, other: str | None, now: Micros) -> How:
+def _join(
+    connection: Connection, account: str, key: IdentifierKey, lead_id: str, other: str | None, *, now: Micros
+) -> How:
     if other == lead_id:
         return "already"
     if other is not None and not _contradict(connection, lead_id, other):
         join_leads(connection, other, lead_id, now)
         return "merged"
-    identifiers.unlink(connection, [key, *_replaced(connection, key, lead_id)])
-    if not identifiers.link(connection, {key: lead_id}):
+    identifiers.unlink(connection, account, [key, *_replaced(connection, key, lead_id)])
+    if not identifiers.link(connection, account, {key: lead_id}):
         raise LinkedMeanwhileError
     return "added" if other is None else "moved"
 
@@ -105,6 +107,6 @@ def _replaced(connection: Connection, key: IdentifierKey, lead_id: str) -> list[
     return [] if before is None else [(key[0], before)]
 
 
-def _retry_contradictions(store: Store, clock: Clock) -> int:
+def _retry_contradictions(store: Store, account: str, clock: Clock) -> int:
     letters = Letters(cause="contradicting_identifiers")
-    return retry_dead(store, clock, letters, lambda _: None).events
+    return retry_dead(store, account, clock, letters, lambda _: None).events

@@ -174,8 +174,11 @@ class Intake:
 
     def _write(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]:
         receipts = store_arrivals(connection, arrivals)
-        for source in {arrival.request.source for arrival in arrivals if arrival.reason}:
-            prune_rejected(connection, source, self._rejected_keep)
+        rejected = {
+            (arrival.request.account, arrival.request.source) for arrival in arrivals if arrival.reason
+        }
+        for account, source in rejected:
+            prune_rejected(connection, account, source, self._rejected_keep)
         announce(connection)
         return receipts
 

@@ -103,7 +103,8 @@ class _Failed:
 
 
 class Deliverer:
-    """Sends due bundles. Any number may run at once, in any process: leases and the budget are shared.
+    """Sends the due bundles of an account. Any number may run at once, in any process: leases and the budget
+    are shared.
 
     Raises SettingError if the rate limit leaves no room for what one call of the destination's can cost, and
     StoreUnavailableError.
@@ -112,6 +113,7 @@ class Deliverer:
     def __init__(
         self,
         store: Store,
+        account: str,
         destination: Destination,
         clock: Clock,
         rate_limit: RateLimit,
@@ -123,15 +125,16 @@ class Deliverer:
         if rate_limit.requests < destination.most_cost:
             raise _too_narrow(rate_limit, destination)
         self._store = store
+        self._account = account
         self._destination = destination
         self._clock = clock
-        self._windows = {budget.ACCOUNT: rate_limit, budget.SEARCH: SEARCH_LIMIT}
+        self._windows = {budget.REQUESTS: rate_limit, budget.SEARCH: SEARCH_LIMIT}
         self._worker = worker
         self._concurrency = concurrency
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, keeps no secret
         with store.write() as connection:  # before any thread begins: without a store, this is tried again
-            for account, limit in self._windows.items():
-                budget.ensure_slots(connection, limit.requests, account)
+            for name, limit in self._windows.items():
+                budget.ensure_slots(connection, account, name, limit.requests)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="deliver")
         self._settle: GroupCommit[_Settled, Mapping[str, Record]] = GroupCommit(
             store, self._settle_in, name="settle"
@@ -160,9 +163,9 @@ class Deliverer:
         """
         with self._store.read() as connection:
             now = self._clock()
-            if not records.anything_due(connection, now):
-                return Claim((), records.next_due_at(connection))
-            pause = budget.current_pause(connection)
+            if not records.anything_due(connection, self._account, now):
+                return Claim((), records.next_due_at(connection, self._account))
+            pause = budget.current_pause(connection, self._account)
         if pause.until > now:
             return Claim((), pause.until)
         with self._store.write() as connection:
@@ -195,7 +198,7 @@ class Deliverer:
             records.renew_leases(
                 connection, self._worker, self._held(), now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
             )
-            recovered = records.recover_expired(connection, now)
+            recovered = records.recover_expired(connection, self._account, now)
         if recovered:
             log_action(
                 log, "lead.recovered", "Took over leads of a worker that went silent", logging.WARNING,
@@ -208,18 +211,18 @@ class Deliverer:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._settle.close()
         with self._store.write() as connection:
-            records.release(connection, self._worker, self._clock())
+            records.release(connection, self._account, self._worker, self._clock())
 
     # claim
 
     def _claim_in(self, connection: Connection, limit: int) -> Claim:
         now = self._clock()
-        slots = budget.free_slots(connection, now, limit + self._destination.most_cost - 1)
+        slots = self._free_slots(connection, budget.REQUESTS, now, limit + self._destination.most_cost - 1)
         if not slots:
-            return Claim((), budget.next_free_at(connection))
+            return Claim((), self._next_free_at(connection, budget.REQUESTS))
         most = min(min(len(slots), limit) * self._destination.max_batch, max(LEADS_PER_CLAIM, limit))
         until = now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
-        rows = records.claim_due(connection, self._worker, now, until, most)
+        rows = records.claim_due(connection, self._account, self._worker, now, until, limit=most)
         links = identifiers.links_of(connection, [row.id for row in rows])
         reach = self._reach
         planned = [(row, self._planned(row, links[row.id], reach, now)) for row in rows]
@@ -229,7 +232,9 @@ class Deliverer:
         jobs, left_over = self._jobs(connection, to_send, slots, limit)
         records.save(connection, left_over, now)
         free_at = self._free_after_crash(now)
-        budget.occupy(connection, {slot: free_at[slot[0]] for job in jobs for slot in job.slots})
+        budget.occupy(
+            connection, self._account, {slot: free_at[slot[0]] for job in jobs for slot in job.slots}
+        )
         return Claim(tuple(jobs), None)
 
     def _planned(
@@ -263,7 +268,7 @@ class Deliverer:
         now = self._clock()
         jobs: list[Job] = []
         left_over: list[Record] = []
-        free, searches = iter(slots), iter(budget.free_slots(connection, now, len(slots), budget.SEARCH))
+        free, searches = iter(slots), iter(self._free_slots(connection, budget.SEARCH, now, len(slots)))
         for family, group in self._calls(to_send):
             rows, operations = _unzipped(group)
             search = next(searches, None) if family.is_search else ()
@@ -271,8 +276,8 @@ class Deliverer:
             if len(taken) == family.cost and search is not None:
                 jobs.append(Job(rows, operations, (*taken, search) if search else taken))
                 continue
-            account = budget.SEARCH if search is None else budget.ACCOUNT
-            due_at = max(now, budget.next_free_at(connection, account) or now)
+            name = budget.SEARCH if search is None else budget.REQUESTS
+            due_at = max(now, self._next_free_at(connection, name) or now)
             left_over += [replace(row, state=RecordState.DUE, due_at=due_at) for row in rows]
         return jobs, left_over
 
@@ -288,10 +293,16 @@ class Deliverer:
             for start in range(0, len(group), size):
                 yield family, group[start : start + size]
 
+    def _free_slots(self, connection: Connection, name: str, now: Micros, limit: int) -> list[Slot]:
+        return budget.free_slots(connection, self._account, name, now, limit)
+
+    def _next_free_at(self, connection: Connection, name: str) -> Micros | None:
+        return budget.next_free_at(connection, self._account, name)
+
     def _free_after_crash(self, now: Micros) -> dict[str, Micros]:
         return {
-            account: now + int((LONGEST_REQUEST_SECONDS + limit.seconds) * MICROS_PER_SECOND)
-            for account, limit in self._windows.items()
+            name: now + int((LONGEST_REQUEST_SECONDS + limit.seconds) * MICROS_PER_SECOND)
+            for name, limit in self._windows.items()
         }
 
     # send
@@ -339,26 +350,26 @@ class Deliverer:
         chosen = [pair for pair in zip(job.rows, job.operations, strict=True) if pair[0].id in set(lead_ids)]
         middle = (len(chosen) + 1) // 2
         for half in filter(None, (chosen[:middle], chosen[middle:])):
-            slots = self._take_slots([account for account, _ in job.slots])
+            slots = self._take_slots([name for name, _ in job.slots])
             self._send_and_settle(Job(*_unzipped(half), slots))
 
-    def _take_slots(self, accounts: Sequence[str]) -> tuple[Slot, ...]:
+    def _take_slots(self, names: Sequence[str]) -> tuple[Slot, ...]:
         """As many slots of these budgets, once they are free and delivery is not paused."""
-        wanted = Counter(accounts)
+        wanted = Counter(names)
         while not self._stopping.is_set():
             with self._store.write() as connection:
                 now = self._clock()
-                wait_until = budget.current_pause(connection).until
+                wait_until = budget.current_pause(connection, self._account).until
                 found = {
-                    account: budget.free_slots(connection, now, number, account)
-                    for account, number in (wanted.items() if wait_until <= now else ())
+                    name: self._free_slots(connection, name, now, number)
+                    for name, number in (wanted.items() if wait_until <= now else ())
                 }
-                if all(len(found.get(account, ())) == number for account, number in wanted.items()):
+                if all(len(found.get(name, ())) == number for name, number in wanted.items()):
                     taken = tuple(chain.from_iterable(found.values()))
                     free_at = self._free_after_crash(now)
-                    budget.occupy(connection, {slot: free_at[slot[0]] for slot in taken})
+                    budget.occupy(connection, self._account, {slot: free_at[slot[0]] for slot in taken})
                     return taken
-                times = [budget.next_free_at(connection, account) or now for account in accounts]
+                times = [self._next_free_at(connection, name) or now for name in names]
             seconds = (max(wait_until, *times) - now) / MICROS_PER_SECOND
             self._stopping.wait(min(max(seconds, 0.001), LONGEST_WAIT_FOR_SLOT_SECONDS))
         raise _StoppingError
@@ -372,7 +383,7 @@ class Deliverer:
         }
         if not found:
             return list(made)
-        contradictions = take_found(self._store, found, self._clock())
+        contradictions = take_found(self._store, self._account, found, self._clock())
         return [
             replace(attempt, outcome=Outcome("set_aside", attempt.outcome.status, cause))
             if (cause := contradictions.get(attempt.operation.record_id))
@@ -427,8 +438,12 @@ class Deliverer:
         }
         rows |= self._not_where_hubspot_said(connection, made, rows, now)
         records.save(connection, list(rows.values()), now)
-        attempts.add_attempts(connection, made)
-        budget.occupy(connection, {slot: self._free_at(slot, now) for item in done for slot in item.slots})
+        attempts.add_attempts(connection, self._account, made)
+        budget.occupy(
+            connection,
+            self._account,
+            {slot: self._free_at(slot, now) for item in done for slot in item.slots},
+        )
         if made:
             self._pause_or_resume(connection, made, now)
         return [
@@ -454,16 +469,18 @@ class Deliverer:
         return now + int(self._windows[slot[0]].seconds * MICROS_PER_SECOND)
 
     def _pause_or_resume(self, connection: Connection, done: Sequence[Attempt], now: Micros) -> None:
-        before = budget.current_pause(connection)
+        before = budget.current_pause(connection, self._account)
         stopping = next((attempt.outcome for attempt in done if attempt.outcome.pauses_all), None)
         if stopping is not None and before.until <= now:
-            budget.pause(connection, next_pause(before.pauses, stopping, now))
+            budget.pause(connection, self._account, next_pause(before.pauses, stopping, now))
         elif stopping is None and ended(before, done):
-            budget.resume(connection)
+            budget.resume(connection, self._account)
         used_up_for = max(attempt.outcome.used_up_for or 0.0 for attempt in done)
         if used_up_for:
             until = now + int(used_up_for * MICROS_PER_SECOND)
-            budget.pause(connection, budget.Pause(until, 0, "HubSpot says that its limit is used up"))
+            budget.pause(
+                connection, self._account, budget.Pause(until, 0, "HubSpot says that its limit is used up")
+            )
 
 
 def _unzipped(

@@ -23,7 +23,7 @@ from integration.core.backoff import read_retry_after
 from integration.core.clock import Clock
 from integration.core.durations import FETCH_LEASE_SECONDS, FETCH_RETRY, SOURCE_PAUSE
 from integration.core.logs import log_action
-from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Cause, FetchRequest, Micros
+from integration.core.values import MICROS_PER_SECOND, Cause, FetchRequest, Micros
 from integration.http.client import Answer, Bounds, Client, NoAnswer, Why
 from integration.http.oauth import Token, TokenUnavailableError
 from integration.mapping import Fetch
@@ -193,11 +193,12 @@ def _too_large(spec: Fetch, detail: str) -> Cause:
 
 
 class Fetcher:
-    """Fetches what events wait for. Any number of them may run at once."""
+    """Fetches what events of an account wait for. Any number of them may run at once."""
 
     def __init__(
         self,
         store: Store,
+        account: str,
         sources: Sources,
         clock: Clock,
         *,
@@ -206,12 +207,13 @@ class Fetcher:
         allow_private: bool = False,
     ) -> None:
         self._store = store
+        self._account = account
         self._sources = sources
         self._clock = clock
         self._worker = worker
         self._max_body_bytes = max_body_bytes
         self._access = Access(
-            SourceTokens(store, clock, allow_private=allow_private).of,
+            SourceTokens(store, account, clock, allow_private=allow_private).of,
             Client(public_only=not allow_private, connections=AT_ONCE_PER_SOURCE),
             clock,
         )
@@ -247,13 +249,13 @@ class Fetcher:
         """The sources that something is due for, with the pause that the next request of each would probe."""
         now = self._clock()
         with self._store.read() as connection:
-            pauses = pause_rows.source_pauses(connection, MAIN_ACCOUNT)
+            pauses = pause_rows.source_pauses(connection, self._account)
             return [
                 (source, pauses.get(source))
-                for source in fetches.waiting_sources(connection)
+                for source in fetches.waiting_sources(connection, self._account)
                 if (source not in pauses or pauses[source].is_over(now))
                 and self._room(source)
-                and fetches.any_due(connection, source, now)
+                and fetches.any_due(connection, self._account, source, now)
             ]
 
     def _room(self, source: str) -> int:
@@ -266,12 +268,14 @@ class Fetcher:
         now = self._clock()
         until = now + FETCH_LEASE_SECONDS * MICROS_PER_SECOND
         with self._store.write() as connection:
-            if pause and not pause_rows.take_probe(connection, MAIN_ACCOUNT, source, now, until):
+            if pause and not pause_rows.take_probe(connection, self._account, source, now, until):
                 return []
             most = 1 if pause else self._room(source)
-            jobs = fetches.claim(connection, self._worker, source, now=now, until=until, limit=most)
+            jobs = fetches.claim(
+                connection, self._account, self._worker, source, now=now, until=until, limit=most
+            )
             if pause and not jobs:
-                pause_rows.give_probe_back(connection, MAIN_ACCOUNT, source)
+                pause_rows.give_probe_back(connection, self._account, source)
             return jobs
 
     def _finished(self, source: str, done: Callable[[], None]) -> None:
@@ -304,10 +308,10 @@ class Fetcher:
             self._pause(source, outcome, pause.pauses if pause else 0)
         elif pause and isinstance(outcome, NotNeeded):
             with self._store.write() as connection:
-                pause_rows.give_probe_back(connection, MAIN_ACCOUNT, source)
+                pause_rows.give_probe_back(connection, self._account, source)
         elif pause:
             with self._store.write() as connection:
-                ended = pause_rows.resume_source(connection, MAIN_ACCOUNT, source, started_at)
+                ended = pause_rows.resume_source(connection, self._account, source, started_at)
             if ended:
                 log_action(log, "fetch.resumed", "The source's API works again", source=source)
 
@@ -316,7 +320,7 @@ class Fetcher:
         with self._store.write() as connection:
             until = self._clock() + delay
             begun = pause_rows.pause_source(
-                connection, MAIN_ACCOUNT, source, until, before=before, reason=outcome.detail
+                connection, self._account, source, until, before=before, reason=outcome.detail
             )
         if begun:
             log_action(

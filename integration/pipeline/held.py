@@ -22,16 +22,21 @@ log = logging.getLogger(__name__)
 class HeldRequests:
     """Takes held requests apart. Any number may run at once, in any process."""
 
-    def __init__(self, store: Store, sources: Sources, *, max_body_bytes: int) -> None:
+    def __init__(self, store: Store, account: str, sources: Sources, *, max_body_bytes: int) -> None:
         self._store = store
+        self._account = account
         self._sources = sources
         self._max_body_bytes = max_body_bytes
 
     def step(self) -> int:
         """Take some apart whose mapping is good now; returns how many, 0 when nothing can be done."""
         with self._store.read() as connection:
-            waiting = [name for name in held_sources(connection) if self._is_good(name)]
-            held = [(source, *item) for source in waiting for item in next_held(connection, source, BATCH)]
+            waiting = [name for name in held_sources(connection, self._account) if self._is_good(name)]
+            held = [
+                (source, *item)
+                for source in waiting
+                for item in next_held(connection, self._account, source, BATCH)
+            ]
         return sum(self._take_apart(source, id, request) for source, id, request in held)
 
     def _is_good(self, name: str) -> bool:

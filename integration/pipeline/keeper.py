@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Sequence
 from integration.config.sources import Configuration, Sources
 from integration.config.versions import GivenVersions, Version
 from integration.core.clock import Clock
+from integration.core.errors import StoreUnavailableError
 from integration.core.logs import log_action
 from integration.store import mapping_rows
 from integration.store.engine import Store
 from integration.store.mapping_rows import StoredVersion
 
-ACCOUNT = "main"  # until there are several
 RECALL_SECONDS = 5.0  # how often versions of a file with a mistake are looked up anew
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,10 @@ Run = Callable[[Callable[[], bool]], bool]
 
 
 class AskedVersions:
-    """Versions as the store has them, of the names that somebody asked for. Reads nothing by itself."""
+    """Versions as the store has them for an account, of names that were asked for. Reads nothing itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: str) -> None:
+        self._account = account
         self._asked: set[str] = set()
         self._asked_names = self._read_names = False
         self._names: frozenset[str] = frozenset()
@@ -53,9 +54,9 @@ class AskedVersions:
         before = self._names, dict(self._known)
         with store.read() as connection:
             if self._asked_names:
-                self._names = frozenset(mapping_rows.names(connection, ACCOUNT))
+                self._names = frozenset(mapping_rows.names(connection, self._account))
                 self._read_names = True
-            found = mapping_rows.versions(connection, ACCOUNT, self._asked) if self._asked else {}
+            found = mapping_rows.versions(connection, self._account, self._asked) if self._asked else {}
         self._known |= {name: tuple(map(_version, rows)) for name, rows in found.items()}
         return (self._names, self._known) != before
 
@@ -70,6 +71,7 @@ class Keeper:
     def __init__(
         self,
         store: Store,
+        account: str,
         sources: Sources,
         versions: AskedVersions,
         clock: Clock,
@@ -78,6 +80,7 @@ class Keeper:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._account = account
         self._sources = sources
         self._versions = versions
         self._clock = clock
@@ -94,7 +97,9 @@ class Keeper:
         try:
             self._recall()
             self._save()
-        except Exception as error:  # noqa: BLE001 - no store, or no table in it yet: the files count meanwhile
+        except StoreUnavailableError:
+            pass  # told by who needs the store more; the files count meanwhile
+        except Exception as error:  # noqa: BLE001 - whatever it is, the files count meanwhile
             self._say_unkept(error)
         else:
             self._said_unkept = False
@@ -131,22 +136,22 @@ class Keeper:
 
     def _put(self, news: Sequence[Version]) -> None:
         with self._store.read() as connection:
-            newest = mapping_rows.newest_digests(connection, ACCOUNT)
+            newest = mapping_rows.newest_digests(connection, self._account)
         fresh = [version for version in news if newest.get(version.name) != version.digest]
         if fresh:
             now = self._clock()
             rows = [StoredVersion(version.name, version.digest, version.text, now) for version in fresh]
             with self._store.write() as connection:
-                mapping_rows.put(connection, ACCOUNT, rows)
+                mapping_rows.put(connection, self._account, rows)
             names = ", ".join(version.name for version in fresh)
             log_action(log, "mapping.kept", f"Kept as good: {names}", count=len(fresh))
 
 
-def stored_versions(store: Store) -> GivenVersions:
-    """All good versions, for who looks once. Raises StoreUnavailableError."""
+def stored_versions(store: Store, account: str) -> GivenVersions:
+    """All good versions of the account, for who looks once. Raises StoreUnavailableError."""
     with store.read() as connection:
-        names = mapping_rows.names(connection, ACCOUNT)
-        found = mapping_rows.versions(connection, ACCOUNT, names)
+        names = mapping_rows.names(connection, account)
+        found = mapping_rows.versions(connection, account, names)
     return GivenVersions({name: tuple(map(_version, rows)) for name, rows in found.items()})
 
 

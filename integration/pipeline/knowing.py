@@ -56,12 +56,13 @@ def keys_of_events(events: Iterable[TranslatedEvent]) -> set[IdentifierKey]:
     }
 
 
-def known_to(connection: Connection, keys: Iterable[IdentifierKey]) -> Known:
-    """What is known of the leads that these identifiers mean; they stay locked until the transaction ends.
+def known_to(connection: Connection, account: str, keys: Iterable[IdentifierKey]) -> Known:
+    """What is known of the account's leads that these identifiers mean; they stay locked until the
+    transaction ends.
 
     Raises LinkedMeanwhileError if one of them is part of another lead since a moment ago.
     """
-    by_identifier = identifiers.find_by_identifiers(connection, set(keys))
+    by_identifier = identifiers.find_by_identifiers(connection, account, set(keys))
     ids = set(by_identifier.values())
     found = records.lock(connection, ids)
     if len(found) < len(ids):
@@ -69,9 +70,9 @@ def known_to(connection: Connection, keys: Iterable[IdentifierKey]) -> Known:
     return _known(connection, by_identifier, found)
 
 
-def seen_of(connection: Connection, keys: Iterable[IdentifierKey]) -> Known:
-    """What is known of the leads that these identifiers mean, to look at only: nothing is locked."""
-    by_identifier = identifiers.find_by_identifiers(connection, set(keys))
+def seen_of(connection: Connection, account: str, keys: Iterable[IdentifierKey]) -> Known:
+    """What is known of the account's leads that these identifiers mean, to look at only: not locked."""
+    by_identifier = identifiers.find_by_identifiers(connection, account, set(keys))
     return _known(connection, by_identifier, records.find(connection, set(by_identifier.values())))
 
 
@@ -82,27 +83,31 @@ def _known(
     return Known(KnownLeads(by_identifier, identifiers.single_of(connection, found), leased), found)
 
 
-def write_advanced(connection: Connection, found: Advanced, now: Micros) -> None:
+def write_advanced(connection: Connection, account: str, found: Advanced, now: Micros) -> None:
     """Write down what a step found of leads: new ones, those that are one, links, records and updates.
 
     Raises LinkedMeanwhileError if another worker was in between.
     """
     records.add(connection, [found.records[id] for id in sorted(found.created)], now)
-    _link(connection, found.links, found.survivors)
+    _link(connection, account, found.links, found.survivors)
     there = [record for id, record in sorted(found.records.items()) if id not in found.created]
     records.save(connection, there, now)
     updates.remove(connection, found.withdrawn)
-    updates.put(connection, found.asked)
+    updates.put(connection, account, found.asked)
 
 
-def take_found(store: Store, found: Mapping[str, Mapping[str, str]], now: Micros) -> Mapping[str, Cause]:
+def take_found(
+    store: Store, account: str, found: Mapping[str, Mapping[str, str]], now: Micros
+) -> Mapping[str, Cause]:
     """Remember how HubSpot knows these leads, by lead id and kind; returns why it cannot be, by lead id.
 
     What HubSpot said of them before is forgotten. A lead that is another one by this becomes one with it.
     """
     causes = {id: cause for id, said in found.items() if (cause := _unusable(said))}
     fit = [(id, said) for id, said in found.items() if id not in causes]
-    for part in isolated(fit, lambda some: retrying_links(lambda: _take_found_once(store, dict(some), now))):
+    for part in isolated(
+        fit, lambda some: retrying_links(lambda: _take_found_once(store, account, dict(some), now))
+    ):
         causes |= {part.item[0]: cause_of(part.error)} if isinstance(part, Culprit) else part.result
     return causes
 
@@ -117,7 +122,7 @@ def _unusable(said: Mapping[str, str]) -> Cause | None:
 
 
 def _take_found_once(
-    store: Store, found: Mapping[str, Mapping[str, str]], now: Micros
+    store: Store, account: str, found: Mapping[str, Mapping[str, str]], now: Micros
 ) -> Mapping[str, Cause]:
     with store.write() as connection:
         records.lock(
@@ -131,12 +136,14 @@ def _take_found_once(
             for id, said in found.items()
             if links[id]
         ]
-        known = known_to(connection, (key for item in items for key in keys_of(item.identifiers)))
+        known = known_to(connection, account, (key for item in items for key in keys_of(item.identifiers)))
         assigned = assign_leads(items, known.leads, ids_at(now))
         if assigned.postponed:
             raise LinkedMeanwhileError
-        _link(connection, assigned.fresh, assigned.survivors, found_at=now)
-        records.save(connection, list(made_one(known.records, assigned.survivors, now).values()), now)
+        _link(connection, account, assigned.fresh, assigned.survivors, found_at=now)
+        records.save(
+            connection, list(made_one(account, known.records, assigned.survivors, now).values()), now
+        )
     return assigned.contradictions
 
 
@@ -154,12 +161,15 @@ def join_leads(connection: Connection, gone: str, survivor: str, now: Micros) ->
     both = records.lock(connection, [gone, survivor])
     if len(both) < 2 or both[gone].on_its_way:
         raise LinkedMeanwhileError
-    _link(connection, {}, {gone: survivor})
-    records.save(connection, list(made_one(both, {gone: survivor}, now).values()), now)
+    _link(connection, both[survivor].account, {}, {gone: survivor})
+    records.save(
+        connection, list(made_one(both[survivor].account, both, {gone: survivor}, now).values()), now
+    )
 
 
 def _link(
     connection: Connection,
+    account: str,
     links: Mapping[IdentifierKey, str],
     survivors: Mapping[str, str],
     found_at: Micros | None = None,
@@ -168,5 +178,5 @@ def _link(
         raise LinkedMeanwhileError
     for gone, survivor in sorted(survivors.items()):
         log_action(log, "lead.merged", "Two leads turned out to be one", lead=survivor, gone=gone)
-    if not identifiers.link(connection, links, found_at):
+    if not identifiers.link(connection, account, links, found_at):
         raise LinkedMeanwhileError

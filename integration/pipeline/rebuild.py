@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 BATCH = 200
 
 
-def rebuild_once(store: Store, clock: Clock) -> int:
+def rebuild_once(store: Store, account: str, clock: Clock) -> int:
     """Rebuild some records that are marked for it; returns how many, 0 when none is left."""
     with store.read() as connection:
-        ids = records.to_rebuild(connection, BATCH)
+        ids = records.to_rebuild(connection, account, BATCH)
     parts = isolated(ids, lambda some: _rebuild(store, clock, some))
     culprits = [part for part in parts if isinstance(part, Culprit)]
     return len(ids) - one_by_one(culprits, lambda culprit: _set_aside(store, culprit, clock()))

@@ -112,7 +112,7 @@ def compile_where(expression: str) -> Where:
 
 
 class Replay:
-    """Replays stored events with the mappings as they are when this is made.
+    """Replays stored events of an account with the mappings as they are when this is made.
 
     Events of a source without a usable mapping are left as they are. With `fetch_anew`, what was fetched for
     events is forgotten, and workers fetch it again; otherwise it is used as it is.
@@ -121,6 +121,7 @@ class Replay:
     def __init__(
         self,
         store: Store,
+        account: str,
         sources: Sources,
         clock: Clock,
         verifier: Verifier,
@@ -129,6 +130,7 @@ class Replay:
         fetch_anew: bool = False,
     ) -> None:
         self._store = store
+        self._account = account
         self._verifier = verifier
         self._fetch_anew = fetch_anew
         self._configuration = sources.current
@@ -148,7 +150,7 @@ class Replay:
     def count(self, selection: Selection) -> int:
         """How many events `run` will look at."""
         with self._store.read() as connection:
-            return history.count_ended(connection, selection)
+            return history.count_ended(connection, self._account, selection)
 
     def run(self, selection: Selection, where: Where | None, progress: Progress) -> Counts:
         """Translate the selected events again, then rebuild the leads that this changes."""
@@ -157,7 +159,7 @@ class Replay:
             changed, marked = self._replace(chosen)
             counts = _add(counts, looked_at, chosen, changed, marked)
             progress(counts)
-        while not self.stopped and rebuild_once(self._store, self._clock):
+        while not self.stopped and rebuild_once(self._store, self._account, self._clock):
             progress(counts)
         log_action(
             log, "replay.done", "Replayed", events=counts.events, changed=counts.changed, leads=counts.leads
@@ -182,7 +184,7 @@ class Replay:
 
     def _next(self, selection: Selection, after_id: str) -> list[StoredEvent]:
         with self._store.read() as connection:
-            return history.ended_after(connection, selection, after_id, BATCH)
+            return history.ended_after(connection, self._account, selection, after_id, BATCH)
 
     def _chosen(self, batch: Iterable[StoredEvent], where: Where | None) -> list[StoredEvent]:
         reader = EventReader(self._max_body_bytes)
@@ -222,13 +224,13 @@ class Replay:
             now = self._clock()
             still = history.lock_ended(connection, [event.id for event in translated])
             events = [event for event in translated if event.id in still]
-            known = known_to(connection, keys_of_events(events))
+            known = known_to(connection, self._account, keys_of_events(events))
             known = _with_ends(connection, known, [ended[event.id] for event in events])
             found = self._advanced(known, events, now)
             if found.postponed:
                 raise LinkedMeanwhileError
-            write_advanced(connection, found, now)
-            write_ends(connection, events, found, now)
+            write_advanced(connection, self._account, found, now)
+            write_ends(connection, self._account, events, found, now)
             return len(found.ends), records.mark_for_rebuild(connection, found.to_rebuild)
 
     def _plan(self, items: Sequence[StoredEvent], planned: Planned) -> int:
@@ -238,13 +240,19 @@ class Replay:
         events = self._translated(items)
         keys = keys_of_events(events)
         with self._store.read() as connection:
-            known = planned.over(_with_ends(connection, seen_of(connection, keys), items), keys)
+            known = planned.over(
+                _with_ends(connection, seen_of(connection, self._account, keys), items), keys
+            )
         found = self._advanced(known, events, self._clock())
         planned.add(known, found)
         return len(found.ends)
 
     def _advanced(self, known: Known, events: Sequence[TranslatedEvent], now: Micros) -> Advanced:
-        return advance(known, events, Circumstances(now, BundleTiming(0, 0), Priority.REPLAYED, ids_at(now)))
+        return advance(
+            known,
+            events,
+            Circumstances(self._account, now, BundleTiming(0, 0), Priority.REPLAYED, ids_at(now)),
+        )
 
     def _changed_leads(self, planned: Planned) -> Iterator[ChangedLead]:
         leads = list(planned.leads())
@@ -257,7 +265,7 @@ class Replay:
                 known = identifiers.identifiers_of(connection, ids)
             for lead in chunk:
                 there = [stored[id] for id in lead.members if id in stored]
-                record = lead.record(there, self._clock())
+                record = lead.record(self._account, there, self._clock())
                 fields = lead.fields(record, chain.from_iterable(asked[id] for id in lead.members))
                 if fields:
                     stored_ids = (known[id].items() for id in lead.members)
@@ -281,11 +289,11 @@ class Replay:
     def count_rejected(self, selection: Selection) -> int:
         """How many requests `accept_rejected` will look at."""
         with self._store.read() as connection:
-            return history.count_rejected(connection, selection)
+            return history.count_rejected(connection, self._account, selection)
 
     def _next_rejected(self, selection: Selection, after_id: str) -> list[tuple[str, RawRequest]]:
         with self._store.read() as connection:
-            return history.rejected_after(connection, selection, after_id, BATCH)
+            return history.rejected_after(connection, self._account, selection, after_id, BATCH)
 
     def _is_event(self, source: Source, request: RawRequest) -> bool:
         """Whether it is genuine, and no handshake: nobody waits for an answer to that any more."""

@@ -31,7 +31,6 @@ from integration.http.oauth import (
 )
 from integration.hubspot.hubspot_token import oauth_at
 from integration.store import token_rows
-from integration.store.budget import ACCOUNT
 from integration.store.engine import Store
 from integration.store.token_rows import StoredToken
 
@@ -42,7 +41,7 @@ WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
 
-def token_of(settings: Settings, store: Store, clock: Clock) -> Token:
+def token_of(settings: Settings, store: Store, account: str, clock: Clock) -> Token:
     """The token that the settings ask for: OAuth where HUBSPOT_REFRESH_TOKEN is set."""
     if not settings.hubspot_refresh_token:
         return StaticToken(settings.hubspot_access_token)
@@ -50,11 +49,11 @@ def token_of(settings: Settings, store: Store, clock: Clock) -> Token:
         settings.hubspot_client_id, settings.hubspot_client_secret, settings.hubspot_refresh_token
     )
     fetch = partial(refresh, Client(), oauth_at(settings.hubspot_base_url))
-    return SharedToken(store, clock, ACCOUNT, credentials, fetch)
+    return SharedToken(store, account, token_rows.HUBSPOT, clock, credentials, fetch=fetch)
 
 
 class SharedToken:
-    """An account's OAuth access token: one worker fetches it for all, before it expires. Safe for several
+    """An OAuth access token of an account: one worker fetches it for all, before it expires. Safe for several
     threads.
 
     What the store keeps is sealed with a key made of the credentials: once another grant is set, tokens of
@@ -64,14 +63,17 @@ class SharedToken:
     def __init__(
         self,
         store: Store,
-        clock: Clock,
         account: str,
+        name: str,
+        clock: Clock,
         credentials: Credentials,
+        *,
         fetch: Callable[[Credentials], Grant],
     ) -> None:
         self._store = store
         self._clock = clock
         self._account = account
+        self._name = name
         self._credentials = credentials
         self._fetch = fetch
         self._seal = Fernet(_key(credentials))
@@ -91,7 +93,7 @@ class SharedToken:
         with self._lock:
             if value == self._value:
                 with self._store.write() as connection:
-                    token_rows.expire(connection, self._account, self._known.sealed)
+                    token_rows.expire(connection, self._account, self._name, self._known.sealed)
                 self._known = replace(self._known, expires_at=0)
         return True
 
@@ -132,7 +134,7 @@ class SharedToken:
 
     def _look(self) -> None:
         with self._store.read() as connection:
-            stored = token_rows.stored_token(connection, self._account)
+            stored = token_rows.stored_token(connection, self._account, self._name)
         if stored != self._known:
             self._known, self._value = stored, self._opened(stored.sealed)
 
@@ -155,11 +157,11 @@ class SharedToken:
         with self._store.write() as connection:
             now = self._clock()
             until = self._after(now, TOKEN_LEASE_SECONDS)
-            return token_rows.lease_refresh(connection, self._account, now, until)
+            return token_rows.lease_refresh(connection, self._account, self._name, now, until)
 
     def _give_back(self) -> None:
         with self._store.write() as connection:
-            token_rows.release_refresh(connection, self._account, 0)
+            token_rows.release_refresh(connection, self._account, self._name, 0)
 
     def _fetch_and_keep(self) -> None:
         try:
@@ -167,11 +169,11 @@ class SharedToken:
         except TokenUnavailableError as error:
             with self._store.write() as connection:
                 token_rows.release_refresh(
-                    connection, self._account, self._after(self._clock(), TOKEN_RETRY_SECONDS)
+                    connection, self._account, self._name, self._after(self._clock(), TOKEN_RETRY_SECONDS)
                 )
             log_action(
                 log, "token.unavailable", error.cause.detail, logging.ERROR,
-                account=self._account, cure=error.cause.cure,
+                account=self._name, cure=error.cause.cure,
             )  # fmt: skip
             if self._is_good():
                 return
@@ -185,7 +187,7 @@ class SharedToken:
         # Only what is committed is used. Where the commit fails or the process dies before it, the next one
         # asks with the refresh token from before, which vendors that rotate them allow for a while.
         with self._store.write() as connection:
-            kept = token_rows.put_token(connection, self._account, renewed, self._known)
+            kept = token_rows.put_token(connection, self._account, self._name, renewed, self._known)
         if not kept:  # this worker stalled beyond its lease, and another one was faster
             self._look()
             return
@@ -194,7 +196,7 @@ class SharedToken:
             log,
             "token.renewed",
             "Fetched a new OAuth access token",
-            account=self._account,
+            account=self._name,
             seconds=grant.expires_in,
         )
 
@@ -206,10 +208,11 @@ TokenOf = Callable[[Source, OAuth], SharedToken]
 
 
 class SourceTokens:
-    """The access tokens for what mappings fetch, by source. Safe for several threads."""
+    """The access tokens for what mappings of an account fetch, by source. Safe for several threads."""
 
-    def __init__(self, store: Store, clock: Clock, *, allow_private: bool = False) -> None:
+    def __init__(self, store: Store, account: str, clock: Clock, *, allow_private: bool = False) -> None:
         self._store = store
+        self._account = account
         self._clock = clock
         self._client = Client(public_only=not allow_private)
         self._lock = threading.Lock()
@@ -228,10 +231,11 @@ class SourceTokens:
                 self._known = {key: value for key, value in self._known.items() if key[0] != source.name}
                 found = SharedToken(
                     self._store,
+                    self._account,
+                    token_rows.token_of_source(source.name),
                     self._clock,
-                    f"source:{source.name}",
                     credentials,
-                    partial(refresh, self._client, spec),
+                    fetch=partial(refresh, self._client, spec),
                 )
                 self._known[source.name, spec, credentials] = found
             return found

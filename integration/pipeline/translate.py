@@ -41,11 +41,12 @@ WITHOUT_MAPPING_SECONDS = 5
 
 
 class Translator:
-    """Translates what is in the inbox, a batch at a time. Any number of them may run at once."""
+    """Translates what is in the inbox of an account, a batch at a time. Any number of them may run."""
 
     def __init__(
         self,
         store: Store,
+        account: str,
         sources: Sources,
         clock: Clock,
         timing: BundleTiming,
@@ -55,6 +56,7 @@ class Translator:
         batch: int = BATCH,
     ) -> None:
         self._store = store
+        self._account = account
         self._sources = sources
         self._clock = clock
         self._timing = timing
@@ -92,13 +94,19 @@ class Translator:
 
     def _claim(self) -> list[ClaimedEvent]:
         with self._store.read() as connection:
-            if not inbox.anything_received(connection, self._clock()):
+            if not inbox.anything_received(connection, self._account, self._clock()):
                 return []
         with self._store.write() as connection:
             now = self._clock()
             until = now + TRANSLATION_LEASE_SECONDS * MICROS_PER_SECOND
             return inbox.claim_events(
-                connection, self._worker, now, until, limit=self._batch, known=self._reader.known
+                connection,
+                self._account,
+                self._worker,
+                now,
+                until,
+                limit=self._batch,
+                known=self._reader.known,
             )
 
     def _apply(self, translated: Sequence[TranslatedEvent]) -> Advanced:
@@ -110,20 +118,26 @@ class Translator:
             now = self._clock()
             held = inbox.still_leased(connection, self._worker, [event.id for event in translated])
             events = [event for event in translated if event.id in held]
-            known = known_to(connection, keys_of_events(events))
-            found = advance(known, events, Circumstances(now, self._timing, Priority.LIVE, ids_at(now)))
-            write_advanced(connection, found, now)
-            write_ends(connection, events, found, now)
+            known = known_to(connection, self._account, keys_of_events(events))
+            found = advance(
+                known,
+                events,
+                Circumstances(self._account, now, self._timing, Priority.LIVE, ids_at(now)),
+            )
+            write_advanced(connection, self._account, found, now)
+            write_ends(connection, self._account, events, found, now)
             inbox.postpone(connection, found.postponed, now + POSTPONED_SECONDS * MICROS_PER_SECOND)
             announce(connection)
             return found
 
 
-def write_ends(connection: Connection, events: Iterable[TranslatedEvent], found: Advanced, now: int) -> None:
+def write_ends(
+    connection: Connection, account: str, events: Iterable[TranslatedEvent], found: Advanced, now: int
+) -> None:
     """Write down how these events end; those that something has to be fetched for wait for that."""
     inbox.end_events(connection, found.ends, now)
     sources = {event.id: event.source for event in events}
-    fetches.enqueue(connection, [(id, sources[id]) for id in found.fetching], now)
+    fetches.enqueue(connection, account, [(id, sources[id]) for id in found.fetching], now)
 
 
 def _without_a_good_version(configuration: Configuration) -> frozenset[str]:
@@ -155,7 +169,9 @@ def set_aside(event: TranslatedEvent, cause: Cause) -> TranslatedEvent:
 
 
 def _dead(event: ClaimedEvent, cause: Cause) -> TranslatedEvent:
-    return TranslatedEvent(event.id, event.source, event.dedup_key, Translation(dead=cause), "")
+    return TranslatedEvent(
+        event.account, event.id, event.source, event.dedup_key, Translation(dead=cause), ""
+    )
 
 
 def _translated(configuration: Configuration, event: ClaimedEvent, reader: EventReader) -> TranslatedEvent:
@@ -165,7 +181,13 @@ def _translated(configuration: Configuration, event: ClaimedEvent, reader: Event
     translation = _translate(configuration, source, event, reader.context(source, event))
     mapping = source.mapping
     return TranslatedEvent(
-        event.id, event.source, event.dedup_key, translation, mapping.version, mapping.creates_leads
+        event.account,
+        event.id,
+        event.source,
+        event.dedup_key,
+        translation,
+        mapping.version,
+        mapping.creates_leads,
     )
 
 

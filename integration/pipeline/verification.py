@@ -21,7 +21,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from integration.config.sources import Receiver
 from integration.core.errors import LeadwireError, StoreUnavailableError
 from integration.core.logs import log_action
-from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros, RawRequest, Verdict
+from integration.core.values import MICROS_PER_SECOND, Micros, RawRequest, Verdict
 from integration.http.client import Answer, Bounds, Client, NoAnswer, Why
 from integration.store.certificate_rows import certificate_at, has_verified, keep_certificate
 from integration.store.engine import Store
@@ -74,8 +74,9 @@ class KeptCertificates:
     A store that is away is no reason to refuse a request here: whoever asks then goes without it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, account: str) -> None:
         self._store = store
+        self._account = account
         self._run_blocking = blocking_runner(cooperative=not store.is_sqlite)
 
     def find(self, url: str, now: Micros) -> bytes | Known:
@@ -87,9 +88,9 @@ class KeptCertificates:
 
     def _find(self, url: str, now: Micros) -> bytes | Known:
         with self._store.read() as connection:
-            if (found := certificate_at(connection, MAIN_ACCOUNT, url, now)) is not None:
+            if (found := certificate_at(connection, self._account, url, now)) is not None:
                 return found
-            return Known.EXPIRED if has_verified(connection, MAIN_ACCOUNT, url) else Known.NOTHING
+            return Known.EXPIRED if has_verified(connection, self._account, url) else Known.NOTHING
 
     def keep(self, url: str, pem: bytes, now: Micros) -> bool:
         """Keep a certificate that verified a request. False if the store is away: then the next one does."""
@@ -103,7 +104,7 @@ class KeptCertificates:
         ends = load_pem_x509_certificate(pem).not_valid_after_utc
         expires_at = int(ends.timestamp()) * MICROS_PER_SECOND
         with self._store.write() as connection:
-            keep_certificate(connection, MAIN_ACCOUNT, url, pem, expires_at=expires_at, now=now)
+            keep_certificate(connection, self._account, url, pem, expires_at=expires_at, now=now)
 
 
 class Certificates:
@@ -184,10 +185,10 @@ class Certificates:
         self._asked_at.append(now)
 
 
-def published(store: Store, *, allow_private: bool) -> Certificates:
-    """The certificates that the store keeps, and those that senders publish."""
+def published(store: Store, account: str, *, allow_private: bool) -> Certificates:
+    """The certificates that the store keeps for the account, and those that senders publish."""
     client = Client(public_only=not allow_private, connections=0)
-    return Certificates(KeptCertificates(store), lambda url: client.request("GET", url, BOUNDS))
+    return Certificates(KeptCertificates(store, account), lambda url: client.request("GET", url, BOUNDS))
 
 
 def _certificate_in(answer: Answer | NoAnswer) -> bytes | str:

@@ -12,15 +12,16 @@ from integration.core.values import Attempt, fields_of
 from integration.store.tables import attempts
 
 
-def add_attempts(connection: Connection, done: Sequence[Attempt]) -> None:
-    """Write attempts down."""
+def add_attempts(connection: Connection, account: str, done: Sequence[Attempt]) -> None:
+    """Write attempts of the account down."""
     if done:
-        connection.execute(insert(attempts), [_row(attempt) for attempt in done])
+        connection.execute(insert(attempts), [_row(account, attempt) for attempt in done])
 
 
-def _row(attempt: Attempt) -> dict[str, object]:
+def _row(account: str, attempt: Attempt) -> dict[str, object]:
     outcome, operation = attempt.outcome, attempt.operation
     return {
+        "account": account,
         "id": new_id(attempt.started_at),
         "lead_id": operation.record_id,
         "started_at": attempt.started_at,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from integration.core.values import Micros
 from integration.store.held_rows import Held, held_by_source
-from integration.store.tables import events, fetches, leads
+from integration.store.tables import events, fetches, in_state, leads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,41 @@ class Backlog:
     held: Mapping[str, Held]
 
 
-def read_backlog(connection: Connection) -> Backlog:
-    """Count what waits."""
-    received = select(func.count()).select_from(events).where(events.c.state == "received")
+def read_backlog(connection: Connection, account: str) -> Backlog:
+    """Count what waits of the account."""
+    received = (
+        select(func.count())
+        .select_from(events)
+        .where(in_state(events, "received"), events.c.account == account)
+    )
     due, leased = (
-        connection.execute(select(func.count()).select_from(leads).where(leads.c.state == state)).scalar_one()
+        connection.execute(
+            select(func.count()).select_from(leads).where(in_state(leads, state), leads.c.account == account)
+        ).scalar_one()
         for state in ("due", "leased")  # one by one: no partial index holds both
     )
     dead_events = (
-        select(events.c.cause, func.count()).where(events.c.state == "dead").group_by(events.c.cause)
+        select(events.c.cause, func.count())
+        .where(in_state(events, "dead"), events.c.account == account)
+        .group_by(events.c.cause)
     )
-    dead_leads = select(leads.c.cause, func.count()).where(leads.c.state == "dead").group_by(leads.c.cause)
+    dead_leads = (
+        select(leads.c.cause, func.count())
+        .where(in_state(leads, "dead"), leads.c.account == account)
+        .group_by(leads.c.cause)
+    )
     fetching = (
-        select(fetches.c.source, func.count()).where(fetches.c.due_at.is_not(None)).group_by(fetches.c.source)
+        select(fetches.c.source, func.count())
+        .where(fetches.c.due_at.is_not(None), fetches.c.account == account)
+        .group_by(fetches.c.source)
     )
     oldest = (
         select(leads.c.waiting_since)
-        .where(leads.c.waiting_since.is_not(None), leads.c.state.in_(["due", "leased"]))
+        .where(
+            leads.c.waiting_since.is_not(None),
+            leads.c.state.in_(["due", "leased"]),
+            leads.c.account == account,
+        )
         .order_by(leads.c.waiting_since)
         .limit(1)
     )
@@ -57,5 +75,5 @@ def read_backlog(connection: Connection) -> Backlog:
         dead_events=dict(connection.execute(dead_events).all()),
         dead_leads=dict(connection.execute(dead_leads).all()),
         oldest_waiting_since=connection.execute(oldest).scalar(),
-        held=held_by_source(connection),
+        held=held_by_source(connection, account),
     )

@@ -1,6 +1,7 @@
 """Dead letters: counting events and leads that wait for a person, and taking them up again.
 
-All by the partial indexes `events_dead` and `leads_dead` (cause, id), which hold only what is dead.
+All by the partial indexes `events_dead_of_account` and `leads_dead_of_account` (account, cause, id), which
+hold only what is dead.
 """
 
 from __future__ import annotations
@@ -18,9 +19,15 @@ _DEAD_EVENT = in_state(events, "dead")
 _DEAD_LEAD = in_state(leads, "dead")
 
 
-def count_dead_events(connection: Connection, *, cause: str | None, source: str | None) -> dict[str, int]:
-    """How many dead events there are, by cause; of one source or cause if given."""
-    query = select(events.c.cause, func.count()).where(_DEAD_EVENT).group_by(events.c.cause)
+def count_dead_events(
+    connection: Connection, account: str, *, cause: str | None, source: str | None
+) -> dict[str, int]:
+    """How many dead events the account has, by cause; of one source or cause if given."""
+    query = (
+        select(events.c.cause, func.count())
+        .where(_DEAD_EVENT, events.c.account == account)
+        .group_by(events.c.cause)
+    )
     if cause is not None:
         query = query.where(events.c.cause == cause)
     if source is not None:
@@ -28,9 +35,15 @@ def count_dead_events(connection: Connection, *, cause: str | None, source: str 
     return dict(connection.execute(query).all())
 
 
-def count_dead_leads(connection: Connection, *, cause: str | None, lead_id: str | None) -> dict[str, int]:
-    """How many dead leads there are, by cause; of one cause, or only this lead, if given."""
-    query = select(leads.c.cause, func.count()).where(_DEAD_LEAD).group_by(leads.c.cause)
+def count_dead_leads(
+    connection: Connection, account: str, *, cause: str | None, lead_id: str | None
+) -> dict[str, int]:
+    """How many dead leads the account has, by cause; of one cause, or only this lead, if given."""
+    query = (
+        select(leads.c.cause, func.count())
+        .where(_DEAD_LEAD, leads.c.account == account)
+        .group_by(leads.c.cause)
+    )
     if cause is not None:
         query = query.where(leads.c.cause == cause)
     if lead_id is not None:
@@ -39,12 +52,12 @@ def count_dead_leads(connection: Connection, *, cause: str | None, lead_id: str 
 
 
 def retry_events(
-    connection: Connection, cause: str, after_id: str, limit: int, *, source: str | None
+    connection: Connection, account: str, cause: str, after_id: str, limit: int, *, source: str | None
 ) -> list[str]:
     """The next `limit` dead events of this cause wait for translation again; returns their ids, in order."""
     chosen = (
         select(events.c.id)
-        .where(_DEAD_EVENT, events.c.cause == cause, events.c.id > after_id)
+        .where(_DEAD_EVENT, events.c.account == account, events.c.cause == cause, events.c.id > after_id)
         .order_by(events.c.id)
         .limit(limit)
         .with_for_update()
@@ -64,14 +77,21 @@ def retry_events(
 
 
 def retry_leads(
-    connection: Connection, cause: str, after_id: str, limit: int, now: Micros, *, lead_id: str | None
+    connection: Connection,
+    account: str,
+    cause: str,
+    after_id: str,
+    limit: int,
+    *,
+    now: Micros,
+    lead_id: str | None,
 ) -> list[str]:
     """The next `limit` dead leads of this cause are due now, as if none of their attempts had failed;
     returns their ids, in order.
     """
     chosen = (
         select(leads.c.id)
-        .where(_DEAD_LEAD, leads.c.cause == cause, leads.c.id > after_id)
+        .where(_DEAD_LEAD, leads.c.account == account, leads.c.cause == cause, leads.c.id > after_id)
         .order_by(leads.c.id)
         .limit(limit)
         .with_for_update()

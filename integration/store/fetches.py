@@ -2,7 +2,7 @@
 
 An event that waits is `fetching`, and its row in `fetches` is due at some time. When the answer is there, the
 event is `received` again and its row holds the answer; when it will not come, the event is dead. All by the
-partial index `fetches_due`, which holds only what is waited for, and by primary keys.
+partial index `fetches_due_of_account`, which holds only what is waited for, and by primary keys.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ def of_event(connection: Connection, event_id: str) -> FetchLine | None:
     return FetchLine(row.due_at, row.attempts, row.detail, row.address, row.fetched_at, answer)
 
 
-def enqueue(connection: Connection, items: Sequence[tuple[str, str]], now: Micros) -> None:
-    """These events (id and source) wait for what is fetched for them; an earlier answer is forgotten."""
+def enqueue(connection: Connection, account: str, items: Sequence[tuple[str, str]], now: Micros) -> None:
+    """These events of the account (id, source) wait for what is fetched for them; an answer from before is
+    forgotten.
+    """
     if not items:
         return
     ids = [id for id, _ in items]
@@ -70,15 +72,16 @@ def enqueue(connection: Connection, items: Sequence[tuple[str, str]], now: Micro
     )  # fmt: skip
     connection.execute(delete(fetches).where(one_of(fetches.c.event_id, ids)))
     connection.execute(
-        fetches.insert(), [{"event_id": id, "source": source, "due_at": now} for id, source in items]
+        fetches.insert(),
+        [{"event_id": id, "source": source, "due_at": now, "account": account} for id, source in items],
     )
 
 
-def waiting_sources(connection: Connection) -> list[str]:
-    """The sources that have events waiting: one step into `fetches_due` for each."""
+def waiting_sources(connection: Connection, account: str) -> list[str]:
+    """The account's sources that have events waiting: one step into `fetches_due_of_account` for each."""
     sources: list[str] = []
     while True:
-        after = select(func.min(fetches.c.source)).where(_WAITING)
+        after = select(func.min(fetches.c.source)).where(_WAITING, fetches.c.account == account)
         if sources:
             after = after.where(fetches.c.source > sources[-1])
         found = connection.execute(after).scalar()
@@ -87,21 +90,22 @@ def waiting_sources(connection: Connection) -> list[str]:
         sources.append(found)
 
 
-def any_due(connection: Connection, source: str, now: Micros) -> bool:
-    """Whether a fetch of this source is due: cheap to ask before taking the right to write."""
-    query = select(fetches.c.event_id).where(*_due(source, now)).limit(1)
+def any_due(connection: Connection, account: str, source: str, now: Micros) -> bool:
+    """Whether a fetch of this source of the account is due: cheap to ask before taking the right to write."""
+    query = select(fetches.c.event_id).where(*_due(account, source, now)).limit(1)
     return connection.execute(query).first() is not None
 
 
-def _due(source: str, now: Micros) -> tuple[ColumnElement[bool], ...]:
-    return fetches.c.source == source, fetches.c.due_at <= now, fetches.c.leased_until <= now
+def _due(account: str, source: str, now: Micros) -> tuple[ColumnElement[bool], ...]:
+    mine = (fetches.c.account == account, fetches.c.source == source)
+    return *mine, fetches.c.due_at <= now, fetches.c.leased_until <= now
 
 
 def claim(
-    connection: Connection, worker: str, source: str, *, now: Micros, until: Micros, limit: int
+    connection: Connection, account: str, worker: str, source: str, *, now: Micros, until: Micros, limit: int
 ) -> list[FetchJob]:
-    """Lease up to `limit` due fetches of this source, those first that are due longest."""
-    key, due = fetches.c.event_id, _due(source, now)
+    """Lease up to `limit` due fetches of this source of the account, those first that are due longest."""
+    key, due = fetches.c.event_id, _due(account, source, now)
     ids = lease(connection, key, due, fetches.c.due_at, worker=worker, until=until, limit=limit)
     query = (
         select(*EVENT_COLUMNS, fetches.c.attempts, fetches.c.failing_since)

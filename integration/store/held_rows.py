@@ -25,24 +25,26 @@ class Held:
     oldest: Micros
 
 
-def held_by_source(connection: Connection) -> dict[str, Held]:
-    """What is held, by source."""
-    query = select(requests.c.source, func.count(), func.min(requests.c.received_at)).where(_HELD)
+def held_by_source(connection: Connection, account: str) -> dict[str, Held]:
+    """What is held of the account, by source."""
+    query = select(requests.c.source, func.count(), func.min(requests.c.received_at)).where(
+        _HELD, requests.c.account == account
+    )
     rows = connection.execute(query.group_by(requests.c.source).order_by(requests.c.source))
     return {source: Held(count, oldest) for source, count, oldest in rows}
 
 
-def held_sources(connection: Connection) -> list[str]:
-    """The sources of which requests are held."""
-    query = select(requests.c.source).where(_HELD).distinct()
+def held_sources(connection: Connection, account: str) -> list[str]:
+    """The account's sources of which requests are held."""
+    query = select(requests.c.source).where(_HELD, requests.c.account == account).distinct()
     return list(connection.execute(query).scalars())
 
 
-def next_held(connection: Connection, source: str, limit: int) -> list[tuple[str, RawRequest]]:
-    """The oldest held requests of a source, each with its id."""
+def next_held(connection: Connection, account: str, source: str, limit: int) -> list[tuple[str, RawRequest]]:
+    """The oldest held requests of a source of the account, each with its id."""
     query = (
         select(requests.c.id, *REQUEST_COLUMNS)
-        .where(_HELD, requests.c.source == source)
+        .where(_HELD, requests.c.account == account, requests.c.source == source)
         .order_by(requests.c.id)
         .limit(limit)
     )

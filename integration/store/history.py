@@ -39,14 +39,16 @@ class StoredEvent:
     detail: str | None
 
 
-def count_ended(connection: Connection, selection: Selection) -> int:
+def count_ended(connection: Connection, account: str, selection: Selection) -> int:
     """How many ended events the selection has; those whose requests are pruned are none of them."""
     stored = events.join(requests, requests.c.id == events.c.request_id)
-    query = select(func.count()).select_from(stored).where(*_conditions(selection))
+    query = select(func.count()).select_from(stored).where(*_conditions(account, selection))
     return connection.execute(query).scalar_one()
 
 
-def ended_after(connection: Connection, selection: Selection, after_id: str, limit: int) -> list[StoredEvent]:
+def ended_after(
+    connection: Connection, account: str, selection: Selection, after_id: str, limit: int
+) -> list[StoredEvent]:
     """The next `limit` ended events of the selection, in the order of arrival."""
     query = (
         select(
@@ -54,7 +56,7 @@ def ended_after(connection: Connection, selection: Selection, after_id: str, lim
         )
         .join(requests, requests.c.id == events.c.request_id)
         .outerjoin(fetches, fetches.c.event_id == events.c.id)
-        .where(events.c.id > after_id, *_conditions(selection))
+        .where(events.c.id > after_id, *_conditions(account, selection))
         .order_by(events.c.id)
         .limit(limit)
     )  # fmt: skip
@@ -74,19 +76,19 @@ def lock_ended(connection: Connection, ids: Sequence[str]) -> set[str]:
     return set(connection.execute(query.with_for_update()).scalars())
 
 
-def count_rejected(connection: Connection, selection: Selection) -> int:
+def count_rejected(connection: Connection, account: str, selection: Selection) -> int:
     """How many rejected requests the selection has whose body was kept."""
-    query = select(func.count()).select_from(requests).where(*_rejected_conditions(selection))
+    query = select(func.count()).select_from(requests).where(*_rejected_conditions(account, selection))
     return connection.execute(query).scalar_one()
 
 
 def rejected_after(
-    connection: Connection, selection: Selection, after_id: str, limit: int
+    connection: Connection, account: str, selection: Selection, after_id: str, limit: int
 ) -> list[tuple[str, RawRequest]]:
     """The next `limit` rejected requests of the selection whose body was kept, each with its id."""
     query = (
         select(requests.c.id, *REQUEST_COLUMNS)
-        .where(requests.c.id > after_id, *_rejected_conditions(selection))
+        .where(requests.c.id > after_id, *_rejected_conditions(account, selection))
         .order_by(requests.c.id)
         .limit(limit)
     )
@@ -99,8 +101,12 @@ def mark_accepted(connection: Connection, request_id: str) -> bool:
     return connection.execute(rejected.values(reason=None, detail=None)).rowcount == 1
 
 
-def _conditions(selection: Selection) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [events.c.state.in_(ENDED), *_id_range(events.c.id, selection)]
+def _conditions(account: str, selection: Selection) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        events.c.account == account,
+        events.c.state.in_(ENDED),
+        *_id_range(events.c.id, selection),
+    ]
     if selection.source is not None:
         conditions.append(events.c.source == selection.source)
     if selection.type is not None:
@@ -108,9 +114,10 @@ def _conditions(selection: Selection) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _rejected_conditions(selection: Selection) -> list[ColumnElement[bool]]:
+def _rejected_conditions(account: str, selection: Selection) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         requests.c.reason.is_not(None),
+        requests.c.account == account,
         requests.c.body.is_not(None),
         *_id_range(requests.c.id, selection),
     ]

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from integration.core.clock import new_id
 from integration.core.values import EventEnd, IncomingEvent, Micros, RawRequest
+from integration.store.account_keys import key_in, key_of
 from integration.store.leases import lease
 from integration.store.many import one_of, pair_of
 from integration.store.tables import events, fetches, requests
@@ -75,6 +76,11 @@ class ClaimedEvent:
     request: RawRequest
     fetched: Fetched | None = None
 
+    @property
+    def account(self) -> str:
+        """The account of its request."""
+        return self.request.account
+
 
 def store_arrivals(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]:
     """Store a group of arrivals; of copies, within the group or with what is stored, only the first counts.
@@ -118,8 +124,9 @@ _EVENT_COLUMNS = (
     events.c.type,
     events.c.occurred_at,
     events.c.state,
+    events.c.account,
 )
-_EventRow = tuple[str, str, int, str, str, str | None, Micros | None, str]
+_EventRow = tuple[str, str, int, str, str, str | None, Micros | None, str, str]
 
 _REQUEST_COLUMNS_WRITTEN = (
     requests.c.id,
@@ -134,8 +141,9 @@ _REQUEST_COLUMNS_WRITTEN = (
     requests.c.body,
     requests.c.body_size,
     requests.c.held,
+    requests.c.account,
 )
-_ROWS_PER_STATEMENT = 500  # 12 columns of them stay below SQLite's 32,766 parameters and PostgreSQL's 65,535
+_ROWS_PER_STATEMENT = 500  # 13 columns of them stay below SQLite's 32,766 parameters and PostgreSQL's 65,535
 
 
 def _insert_new(
@@ -169,7 +177,7 @@ def _placeholder(dialect: str, column: Column[Any]) -> str:
 
 
 def _owners(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Who owns each key (source, dedup key), by request id."""
+    """Who owns each key (source, dedup key as it is stored), by request id."""
     query = select(events.c.source, events.c.dedup_key, events.c.request_id).where(
         pair_of(events.c.source, events.c.dedup_key, keys)
     )
@@ -179,7 +187,8 @@ def _owners(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[t
 def _receipt(id: str, arrival: Arrival, owners: Mapping[tuple[str, str], str] | None) -> Receipt:
     if owners is None or not arrival.events:
         return Receipt(id)
-    found = [owners[arrival.request.source, event.dedup_key] for event in arrival.events]
+    account, source = arrival.request.account, arrival.request.source
+    found = [owners[source, key_in(account, event.dedup_key)] for event in arrival.events]
     return Receipt(id) if id in found else Receipt(found[0], duplicate=True)
 
 
@@ -189,10 +198,11 @@ def _event_row(request_id: str, arrival: Arrival, event: IncomingEvent) -> _Even
         request_id,
         event.position,
         arrival.request.source,
-        event.dedup_key,
+        key_in(arrival.request.account, event.dedup_key),
         event.type,
         event.occurred_at,
         "received",
+        arrival.request.account,
     )
 
 
@@ -216,12 +226,15 @@ def _request_row(arrival: Arrival, receipt: Receipt) -> tuple[object, ...]:
         None if too_large else request.body,
         len(request.body),
         int(arrival.held),
+        request.account,
     )
 
 
-def prune_rejected(connection: Connection, source: str, keep: int) -> int:
-    """Delete the oldest rejected requests of a source beyond `keep`; returns how many."""
-    rejected = and_(requests.c.source == source, requests.c.reason.is_not(None))
+def prune_rejected(connection: Connection, account: str, source: str, keep: int) -> int:
+    """Delete the oldest rejected requests of a source of the account beyond `keep`; returns how many."""
+    rejected = and_(
+        requests.c.source == source, requests.c.reason.is_not(None), requests.c.account == account
+    )
     oldest_kept = select(requests.c.id).where(rejected).order_by(requests.c.id.desc()).offset(keep).limit(1)
     boundary = connection.execute(oldest_kept).scalar()
     if boundary is None:
@@ -231,6 +244,7 @@ def prune_rejected(connection: Connection, source: str, keep: int) -> int:
 
 def claim_events(
     connection: Connection,
+    account: str,
     worker: str,
     now: Micros,
     until: Micros,
@@ -238,11 +252,11 @@ def claim_events(
     limit: int,
     known: Mapping[str, RawRequest] = MappingProxyType({}),
 ) -> list[ClaimedEvent]:
-    """Lease up to `limit` untranslated events: of each source the oldest, and of all sources alike many.
+    """Lease up to `limit` untranslated events of the account: of each source the oldest, of all alike many.
 
     `known` requests, by id, are not read again: one request may bring more events than many claims take.
     """
-    ids = _lease_in_turn(connection, worker, now, until, limit)
+    ids = _lease_in_turn(connection, account, worker, now=now, until=until, limit=limit)
     if not ids:
         return []
     query = (
@@ -254,17 +268,19 @@ def claim_events(
     return with_requests(connection, connection.execute(query).all(), known)
 
 
-def _lease_in_turn(connection: Connection, worker: str, now: Micros, until: Micros, limit: int) -> list[str]:
+def _lease_in_turn(
+    connection: Connection, account: str, worker: str, *, now: Micros, until: Micros, limit: int
+) -> list[str]:
     """An equal share for each source that has events waiting; what some leave goes to the others.
 
     Each share is a walk along `events_received_by_source` from the source's oldest event on.
     """
-    sources = waiting_sources(connection)
+    sources = waiting_sources(connection, account)
     first = now % len(sources) if len(sources) > limit else 0  # not even one each: who is first changes
     more = [*sources[first:], *sources[:first]]
 
     def lease_of(source: str, most: int) -> list[str]:
-        return lease_of_source(connection, source, worker, now=now, until=until, limit=most)
+        return lease_of_source(connection, account, source, worker, now=now, until=until, limit=most)
 
     ids: list[str] = []
     while more and len(ids) < limit:
@@ -280,10 +296,12 @@ def _lease_in_turn(connection: Connection, worker: str, now: Micros, until: Micr
 
 
 def lease_of_source(
-    connection: Connection, source: str, worker: str, *, now: Micros, until: Micros, limit: int
+    connection: Connection, account: str, source: str, worker: str, *, now: Micros, until: Micros, limit: int
 ) -> list[str]:
     """Lease up to `limit` untranslated events of this source, the oldest first; returns their ids."""
-    free = (_IS_RECEIVED, events.c.source == source, events.c.leased_until <= now)
+    free = (
+        _IS_RECEIVED, events.c.account == account, events.c.source == source, events.c.leased_until <= now,
+    )  # fmt: skip
     return lease(connection, events.c.id, free, events.c.id, worker=worker, until=until, limit=limit)
 
 
@@ -292,11 +310,12 @@ _IS_RECEIVED: ColumnElement[bool] = events.c.state == literal_column(
 )  # as the partial index says
 
 
-def waiting_sources(connection: Connection) -> list[str]:
+def waiting_sources(connection: Connection, account: str) -> list[str]:
     """The sources that have untranslated events: one step into `events_received_by_source` for each."""
-    first = select(func.min(events.c.source).label("source")).where(_IS_RECEIVED)
+    waits = (_IS_RECEIVED, events.c.account == account)
+    first = select(func.min(events.c.source).label("source")).where(*waits)
     found = first.cte("waiting", recursive=True)
-    following = select(func.min(events.c.source)).where(_IS_RECEIVED, events.c.source > found.c.source)
+    following = select(func.min(events.c.source)).where(*waits, events.c.source > found.c.source)
     found = found.union_all(select(following.scalar_subquery()).where(found.c.source.is_not(None)))
     return list(connection.execute(select(found.c.source).where(found.c.source.is_not(None))).scalars())
 
@@ -320,7 +339,8 @@ def with_requests(
 
 def _claimed(row: Row[*tuple[Any, ...]], request: RawRequest) -> ClaimedEvent:
     fetched = None if row.answer is None else Fetched(json.loads(row.answer_headers), row.answer)
-    return ClaimedEvent(row.id, request.source, row.position, row.dedup_key, row.request_id, request, fetched)
+    key = key_of(request.account, row.dedup_key)
+    return ClaimedEvent(row.id, request.source, row.position, key, row.request_id, request, fetched)
 
 
 EVENT_COLUMNS = (
@@ -332,6 +352,7 @@ EVENT_COLUMNS = (
     fetches.c.headers.label("answer_headers"),
 )
 REQUEST_COLUMNS = (
+    requests.c.account,
     requests.c.source,
     requests.c.received_at,
     requests.c.client,
@@ -345,6 +366,7 @@ REQUEST_COLUMNS = (
 def raw_request(row: Row[*tuple[Any, ...]]) -> RawRequest:
     """A row with REQUEST_COLUMNS as a record."""
     return RawRequest(
+        account=row.account,
         source=row.source,
         method=row.method,
         url=row.url,
@@ -416,7 +438,8 @@ def _end_row(event: EventEnd, now: Micros) -> dict[str, object]:
     }
 
 
-def anything_received(connection: Connection, now: Micros) -> bool:
+def anything_received(connection: Connection, account: str, now: Micros) -> bool:
     """Whether an event waits for translation: cheap to ask before taking the right to write."""
-    query = select(events.c.id).where(events.c.state == "received", events.c.leased_until <= now).limit(1)
+    waits = (_IS_RECEIVED, events.c.account == account, events.c.leased_until <= now)
+    query = select(events.c.id).where(*waits).limit(1)
     return connection.execute(query).first() is not None

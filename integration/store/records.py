@@ -14,13 +14,13 @@ from integration.core.values import Cause, Micros
 from integration.lead.record import Priority, Record, RecordState
 from integration.store.documents import StoredFields, fields_text, read_refusals, refusals_text
 from integration.store.many import one_of
-from integration.store.tables import attempts, events, identifiers, leads, updates
+from integration.store.tables import attempts, events, identifiers, in_state, leads, updates
 
 _COLUMNS = tuple(
     leads.c[name]
     for name in (
-        "id", "state", "document", "folded", "due_at", "waiting_since", "attempts", "failing_since", "cause",
-        "detail", "cure", "priority", "creates", "refused",
+        "account", "id", "state", "document", "folded", "due_at", "waiting_since", "attempts",
+        "failing_since", "cause", "detail", "cure", "priority", "creates", "refused",
     )
 )  # fmt: skip
 
@@ -28,6 +28,7 @@ _COLUMNS = tuple(
 def record_of(row: Row[*tuple[Any, ...]]) -> Record:
     """A row with the columns of a record as a record."""
     return Record(
+        account=row.account,
         id=row.id,
         state=RecordState(row.state),
         fields=StoredFields(row.document),
@@ -47,6 +48,7 @@ def _row_of(record: Record, now: Micros) -> dict[str, object]:
     """A record as the values of its row, but for the lease: each column's name with `new_` before it."""
     cause = record.cause
     return {
+        "new_account": record.account,
         "new_id": record.id,
         "new_state": record.state.value,
         "new_document": fields_text(record.fields),
@@ -72,7 +74,7 @@ _ADD = insert(leads).values(_WRITTEN)
 _SAVE = (
     update(leads)
     .where(leads.c.id == bindparam("new_id"))
-    .values({name: value for name, value in _WRITTEN.items() if name != "id"})
+    .values({name: value for name, value in _WRITTEN.items() if name not in {"id", "account"}})
 )
 
 
@@ -100,11 +102,13 @@ def find(connection: Connection, ids: Collection[str]) -> dict[str, Record]:
     return {row.id: record_of(row) for row in connection.execute(query)}
 
 
-def claim_due(connection: Connection, worker: str, now: Micros, until: Micros, limit: int) -> list[Record]:
-    """Lease up to `limit` due leads: live ones before replayed ones, then those that are due longest."""
+def claim_due(
+    connection: Connection, account: str, worker: str, now: Micros, until: Micros, *, limit: int
+) -> list[Record]:
+    """Lease up to `limit` due leads of the account: live ones before replayed ones, then by how long."""
     free = (
         select(leads.c.id)
-        .where(leads.c.state == "due", leads.c.due_at <= now)
+        .where(in_state(leads, "due"), leads.c.account == account, leads.c.due_at <= now)
         .order_by(leads.c.priority, leads.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -137,26 +141,38 @@ def renew_leases(connection: Connection, worker: str, ids: Collection[str], unti
     connection.execute(held.values(leased_until=until))
 
 
-def recover_expired(connection: Connection, now: Micros) -> int:
-    """Leads whose worker went silent are due again; returns how many."""
-    expired = update(leads).where(leads.c.state == "leased", leads.c.leased_until < now)
+def recover_expired(connection: Connection, account: str, now: Micros) -> int:
+    """Leads of the account whose worker went silent are due again; returns how many."""
+    expired = update(leads).where(
+        in_state(leads, "leased"), leads.c.leased_until < now, leads.c.account == account
+    )
     return connection.execute(expired.values(state="due", due_at=now, leased_by=None)).rowcount
 
 
-def next_due_at(connection: Connection) -> Micros | None:
-    """When the next lead will be due."""
-    return connection.execute(select(func.min(leads.c.due_at)).where(leads.c.state == "due")).scalar()
+def next_due_at(connection: Connection, account: str) -> Micros | None:
+    """When the account's next lead will be due: one step into `leads_due_of_account` for each priority."""
+    first = [
+        select(func.min(leads.c.due_at)).where(
+            in_state(leads, "due"), leads.c.account == account, leads.c.priority == priority.value
+        )
+        for priority in Priority
+    ]
+    found = connection.execute(select(*(query.scalar_subquery() for query in first))).one()
+    return min((at for at in found if at is not None), default=None)
 
 
-def anything_due(connection: Connection, now: Micros) -> bool:
-    """Whether a lead is due now: cheap to ask before taking the right to write."""
-    query = select(leads.c.id).where(leads.c.state == "due", leads.c.due_at <= now).limit(1)
+def anything_due(connection: Connection, account: str, now: Micros) -> bool:
+    """Whether a lead of the account is due now: cheap to ask before taking the right to write."""
+    due = (in_state(leads, "due"), leads.c.account == account, leads.c.due_at <= now)
+    query = select(leads.c.id).where(*due).limit(1)
     return connection.execute(query).first() is not None
 
 
-def release(connection: Connection, worker: str, now: Micros) -> None:
-    """Give back at once what this worker holds."""
-    held = update(leads).where(leads.c.state == "leased", leads.c.leased_by == worker)
+def release(connection: Connection, account: str, worker: str, now: Micros) -> None:
+    """Give back at once what this worker holds of the account."""
+    held = update(leads).where(
+        in_state(leads, "leased"), leads.c.leased_by == worker, leads.c.account == account
+    )
     connection.execute(held.values(state="due", due_at=now, leased_by=None))
 
 
@@ -189,9 +205,10 @@ def mark_for_rebuild(connection: Connection, ids: Collection[str]) -> int:
     return connection.execute(update(leads).where(chosen, leads.c.refold == 0).values(refold=1)).rowcount
 
 
-def to_rebuild(connection: Connection, limit: int) -> list[str]:
-    """Up to `limit` leads that are to be rebuilt and that nobody holds, the oldest first."""
-    marked = select(leads.c.id).where(leads.c.refold == 1).order_by(leads.c.id).limit(limit)
+def to_rebuild(connection: Connection, account: str, limit: int) -> list[str]:
+    """Up to `limit` leads of the account that are to be rebuilt and that nobody holds, the oldest first."""
+    mine = (leads.c.refold == 1, leads.c.account == account)
+    marked = select(leads.c.id).where(*mine).order_by(leads.c.id).limit(limit)
     return list(connection.execute(marked.with_for_update(skip_locked=True)).scalars())
 
 

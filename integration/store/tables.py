@@ -27,6 +27,13 @@ metadata = MetaData()
 # Ids and keys compare byte by byte: PostgreSQL's default collation would be slower and sort otherwise.
 _Key = Text().with_variant(String(collation="C"), "postgresql")
 
+BEFORE_ACCOUNTS = "main"  # whose everything is that was stored before there were accounts
+
+
+def _account() -> Column[str]:
+    """The account that a row belongs to."""
+    return Column("account", _Key, nullable=False, server_default=BEFORE_ACCOUNTS)
+
 
 def _partial_index(name: str, *columns: Column[str] | Column[int], where: str, unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
@@ -69,8 +76,9 @@ requests = Table(
         server_default="0",
         comment="1: accepted, and not taken apart before its mapping is good",
     ),
+    _account(),
 )
-_partial_index("requests_held", requests.c.source, requests.c.id, where="held = 1")
+_partial_index("requests_held", requests.c.account, requests.c.source, requests.c.id, where="held = 1")
 _partial_index("requests_rejected", requests.c.source, requests.c.id, where="reason IS NOT NULL")
 _partial_index("requests_rejected_by_id", requests.c.id, where="reason IS NOT NULL")
 
@@ -93,13 +101,26 @@ events = Table(
     Column("detail", Text),
     Column("cure", Text),
     Column("mapping_version", Text),
+    _account(),
 )
 Index("events_dedup", events.c.source, events.c.dedup_key, unique=True)
 Index("events_by_source", events.c.source, events.c.id)
 Index("events_by_type", events.c.type, events.c.id)
 _partial_index("events_received", events.c.id, where="state = 'received'")
-_partial_index("events_received_by_source", events.c.source, events.c.id, where="state = 'received'")
+_partial_index(
+    "events_received_by_source", events.c.account, events.c.source, events.c.id, where="state = 'received'"
+)
 _partial_index("events_settled", events.c.state, events.c.id, where="state <> 'received'")
+_partial_index(
+    "events_dead_of_account", events.c.account, events.c.cause, events.c.id, where="state = 'dead'"
+)
+_partial_index(
+    "events_dead_of_account_by_time",
+    events.c.account,
+    events.c.cause,
+    events.c.settled_at,
+    where="state = 'dead'",
+)
 _partial_index("events_dead", events.c.cause, events.c.id, where="state = 'dead'")
 _partial_index("events_dead_by_time", events.c.cause, events.c.settled_at, where="state = 'dead'")
 _partial_index("events_by_lead", events.c.lead_id, events.c.id, where="lead_id IS NOT NULL")
@@ -140,12 +161,24 @@ leads = Table(
         server_default="{}",
         comment="JSON: field to the value that HubSpot refused, and why",
     ),
+    _account(),
+)
+_partial_index(
+    "leads_due_of_account", leads.c.account, leads.c.priority, leads.c.due_at, where="state = 'due'"
 )
 _partial_index("leads_due", leads.c.priority, leads.c.due_at, where="state = 'due'")
-_partial_index("leads_due_by_cause", leads.c.cause, leads.c.id, where="state = 'due'")
+_partial_index("leads_due_by_cause", leads.c.account, leads.c.cause, leads.c.id, where="state = 'due'")
 _partial_index("leads_waiting", leads.c.waiting_since, where="waiting_since IS NOT NULL")
 _partial_index("leads_leased", leads.c.leased_until, where="state = 'leased'")
 _partial_index("leads_to_refold", leads.c.id, where="refold = 1")
+_partial_index("leads_dead_of_account", leads.c.account, leads.c.cause, leads.c.id, where="state = 'dead'")
+_partial_index(
+    "leads_dead_of_account_by_time",
+    leads.c.account,
+    leads.c.cause,
+    leads.c.updated_at,
+    where="state = 'dead'",
+)
 _partial_index("leads_dead", leads.c.cause, leads.c.id, where="state = 'dead'")
 _partial_index("leads_dead_by_time", leads.c.cause, leads.c.updated_at, where="state = 'dead'")
 
@@ -156,6 +189,7 @@ identifiers = Table(
     Column("value", _Key, primary_key=True),
     Column("lead_id", _Key, nullable=False),
     Column("found_at", BigInteger, comment="when HubSpot was asked; null when an event or a person said so"),
+    _account(),
 )
 Index("identifiers_by_lead", identifiers.c.lead_id)
 # HubSpot knows a lead by one guid and one contact id; no two workers may link it to different ones.
@@ -176,6 +210,7 @@ updates = Table(
     Column("clock_key", _Key, nullable=False, comment="source/dedup_key: settles ties in time"),
     Column("changes", Text, nullable=False, comment="JSON list of field, value, write rule, place, rule"),
     Column("mapping_version", Text, nullable=False),
+    _account(),
 )
 Index("updates_by_lead", updates.c.lead_id, updates.c.event_id)
 
@@ -192,6 +227,7 @@ attempts = Table(
     Column("event_ids", Text, nullable=False, comment="JSON list"),
     Column("cause", Text),
     Column("detail", Text),
+    _account(),
 )
 Index("attempts_by_lead", attempts.c.lead_id, attempts.c.id)
 
@@ -210,6 +246,14 @@ fetches = Table(
     Column("headers", Text, comment="JSON object: content type and encoding of the answer"),
     Column("answer", LargeBinary, comment="the body as it came over the wire; null until it did"),
     Column("fetched_at", BigInteger),
+    _account(),
+)
+_partial_index(
+    "fetches_due_of_account",
+    fetches.c.account,
+    fetches.c.source,
+    fetches.c.due_at,
+    where="due_at IS NOT NULL",
 )
 _partial_index("fetches_due", fetches.c.source, fetches.c.due_at, where="due_at IS NOT NULL")
 
@@ -244,13 +288,14 @@ alerts = Table(
     Column("told_until", BigInteger, nullable=False, server_default="0", comment="what came later is news"),
     Column("next_at", BigInteger, nullable=False, server_default="0", comment="nobody tells it before"),
     Column("failures", Integer, nullable=False, server_default="0", comment="posts that failed in a row"),
+    _account(),
 )
 
 # What goes on while a file has a mistake: texts that were good, of each file the newest few.
 mapping_versions = Table(
     "mapping_versions",
     metadata,
-    Column("account", _Key, primary_key=True, server_default="main"),
+    Column("account", _Key, primary_key=True, server_default=BEFORE_ACCOUNTS),
     Column("name", _Key, primary_key=True, comment="the source's, or 'fields' for fields.yaml"),
     Column("digest", _Key, primary_key=True, comment="SHA-256 of the text"),
     Column("text", Text, nullable=False),
@@ -282,7 +327,7 @@ tokens = Table(
 pauses = Table(
     "pauses",
     metadata,
-    Column("account", _Key, primary_key=True, server_default="main"),
+    Column("account", _Key, primary_key=True, server_default=BEFORE_ACCOUNTS),
     Column("subject", _Key, primary_key=True, comment="'source:', source: nothing is fetched for it"),
     Column("paused_until", BigInteger, nullable=False, server_default="0"),
     Column("pauses", Integer, nullable=False, server_default="0", comment="in a row; the next one is longer"),
@@ -293,7 +338,7 @@ pauses = Table(
 certificates = Table(
     "certificates",
     metadata,
-    Column("account", _Key, primary_key=True, server_default="main"),
+    Column("account", _Key, primary_key=True, server_default=BEFORE_ACCOUNTS),
     Column("address", _Key, primary_key=True, comment="where the sender publishes it"),
     Column("pem", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False, comment="its own end"),

@@ -15,8 +15,8 @@ from integration.store.many import one_of
 from integration.store.tables import updates
 
 
-def put(connection: Connection, items: Sequence[tuple[str, Update]]) -> None:
-    """Store updates, each with its lead's id; an event's earlier update is replaced."""
+def put(connection: Connection, account: str, items: Sequence[tuple[str, Update]]) -> None:
+    """Store updates of the account, each with its lead's id; an event's earlier update is replaced."""
     if not items:
         return
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
@@ -25,7 +25,7 @@ def put(connection: Connection, items: Sequence[tuple[str, Update]]) -> None:
         column.name: insertion.excluded[column.name] for column in updates.c if not column.primary_key
     }
     upsert = insertion.on_conflict_do_update(index_elements=[updates.c.event_id], set_=replaced)
-    connection.execute(upsert, [_row(lead_id, update) for lead_id, update in items])
+    connection.execute(upsert, [_row(account, lead_id, update) for lead_id, update in items])
 
 
 def remove(connection: Connection, event_ids: Collection[str]) -> None:
@@ -48,7 +48,7 @@ def of_leads(connection: Connection, lead_ids: Collection[str]) -> Mapping[str, 
     return found
 
 
-def _row(lead_id: str, update: Update) -> dict[str, object]:
+def _row(account: str, lead_id: str, update: Update) -> dict[str, object]:
     occurred_at, clock_key = update.clock
     return {
         "event_id": update.event_id,
@@ -57,6 +57,7 @@ def _row(lead_id: str, update: Update) -> dict[str, object]:
         "clock_key": clock_key,
         "changes": json.dumps([_as_dict(change) for change in update.changes], ensure_ascii=False),
         "mapping_version": update.mapping_version,
+        "account": account,
     }
 
 

@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from integration.config.sources import Sources
 from integration.core.clock import Clock, now
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.pipeline.accept import Intake
 from integration.pipeline.verification import Certificates, Verifier, published
 from integration.store.engine import Store
@@ -27,12 +28,12 @@ def create_app(
 ) -> Flask:
     """One web process's application. Made after forking: it starts the thread that commits."""
     store = Store(settings.database_url)
-    current = live_sources(settings, store, clock) if sources is None else sources
+    current = live_sources(settings, store, MAIN_ACCOUNT, clock) if sources is None else sources
     intake = Intake(
         store,
         current,
         clock,
-        Verifier(certificates or published(store, allow_private=settings.fetch_allow_private)),
+        Verifier(certificates or published(store, MAIN_ACCOUNT, allow_private=settings.fetch_allow_private)),
         max_body_bytes=settings.max_body_bytes,
         rejected_keep=settings.rejected_keep,
     )
@@ -43,10 +44,16 @@ def create_app(
     problems.register(app)
     app.register_blueprint(
         receive_blueprint(
-            intake, clock, public_url=settings.public_url, max_body_bytes=settings.max_body_bytes
+            intake,
+            MAIN_ACCOUNT,
+            clock,
+            public_url=settings.public_url,
+            max_body_bytes=settings.max_body_bytes,
         )
     )
-    app.register_blueprint(health_blueprint(store, current, clock, metrics_token=settings.metrics_token))
+    app.register_blueprint(
+        health_blueprint(store, MAIN_ACCOUNT, current, clock, metrics_token=settings.metrics_token)
+    )
     hops = settings.trusted_proxies
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -17,13 +17,13 @@ from integration.store.engine import Store
 from integration.store.views.waiting import Waiting, WaitsFor, count_waiting
 
 
-def gauges(store: Store, configuration: Configuration, now: Micros) -> bytes:
-    """What waits, for how long, and what is set aside, at `now`; and the mapping files of this process that
-    are not used as they are.
+def gauges(store: Store, account: str, configuration: Configuration, now: Micros) -> bytes:
+    """What waits in this account, for how long, and what is set aside, at `now`; and the mapping files of
+    this process that are not used as they are.
     """
     with store.read() as connection:
-        backlog, ages = read_backlog(connection), read_ages(connection, now)
-        waiting = count_waiting(connection, paused=current_pause(connection).until > now)
+        backlog, ages = read_backlog(connection, account), read_ages(connection, account, now)
+        waiting = count_waiting(connection, account, paused=current_pause(connection, account).until > now)
     registry = CollectorRegistry()
     registry.register(_Families([*_of_store(backlog, ages, waiting, now), _mistakes(configuration)]))
     return generate_latest(registry)

@@ -19,7 +19,9 @@ from integration.web.gauges import gauges
 from integration.web.problems import problem
 
 
-def health_blueprint(store: Store, sources: Sources, clock: Clock, *, metrics_token: str) -> Blueprint:
+def health_blueprint(
+    store: Store, account: str, sources: Sources, clock: Clock, *, metrics_token: str
+) -> Blueprint:
     """The routes for those who watch over the process."""
     blueprint = Blueprint("health", __name__)
 
@@ -41,7 +43,7 @@ def health_blueprint(store: Store, sources: Sources, clock: Clock, *, metrics_to
             said = "Send METRICS_TOKEN as a bearer token."
             return problem(401, "not_authorized", said, challenge_for("Bearer"))
         counters = metrics.render(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
-        present = gauges(store, sources.current, clock())
+        present = gauges(store, account, sources.current, clock())
         return Response(counters + present, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return blueprint

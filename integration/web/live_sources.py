@@ -21,18 +21,18 @@ LOOK_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-def live_sources(settings: Settings, store: Store, clock: Clock) -> Sources:
+def live_sources(settings: Settings, store: Store, account: str, clock: Clock) -> Sources:
     """The sources as they are, and as they will be: starts the thread that looks at their files."""
-    versions = AskedVersions()
+    versions = AskedVersions(account)
     sources = Sources(
         settings.mappings_dir, shipped=shipped_mappings(), versions=versions, only_configured=True
     )
-    Keeper(store, sources, versions, clock).step()
+    Keeper(store, account, sources, versions, clock).step()
     in_native_thread = blocking_runner(cooperative=False)
-    keeper = Keeper(store, sources, versions, clock, run=in_native_thread)
+    keeper = Keeper(store, account, sources, versions, clock, run=in_native_thread)
     step: Callable[[], object] = keeper.step
     if store.is_sqlite:  # whose calls would block the event loop as well
-        step = partial(in_native_thread, Keeper(store, sources, versions, clock).step)
+        step = partial(in_native_thread, Keeper(store, account, sources, versions, clock).step)
     threading.Thread(target=_keep, args=(step,), name="configuration", daemon=True).start()
     return sources
 

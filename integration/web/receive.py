@@ -37,8 +37,10 @@ class _UnreadableBodyError(Exception):
         self.detail = detail
 
 
-def receive_blueprint(intake: Intake, clock: Clock, *, public_url: str, max_body_bytes: int) -> Blueprint:
-    """The routes of the receiving side."""
+def receive_blueprint(
+    intake: Intake, account: str, clock: Clock, *, public_url: str, max_body_bytes: int
+) -> Blueprint:
+    """The routes of the receiving side, for this account."""
     blueprint = Blueprint("receive", __name__)
 
     @blueprint.route("/hooks/<name>", methods=["GET", "POST"], provide_automatic_options=False)
@@ -52,9 +54,15 @@ def receive_blueprint(intake: Intake, clock: Clock, *, public_url: str, max_body
             body = read_body(request.environ, max_body_bytes)
         except _UnreadableBodyError as error:
             verdict = Verdict(error.code, error.detail)
-            intake.reject(source, raw_request(source, request.environ, b"", clock, public_url), verdict)
+            intake.reject(
+                source,
+                raw_request(account, source, request.environ, b"", clock, public_url=public_url),
+                verdict,
+            )
             raise RefusedError(error.status, error.code, error.detail) from error
-        accepted = _accept(intake, source, raw_request(source, request.environ, body, clock, public_url))
+        accepted = _accept(
+            intake, source, raw_request(account, source, request.environ, body, clock, public_url=public_url)
+        )
         metrics.ACCEPT_SECONDS.observe(time.perf_counter() - started)
         return _answer(accepted)
 
@@ -102,12 +110,13 @@ def _too_large(limit: int) -> _UnreadableBodyError:
 
 
 def raw_request(
-    source: Receiver, environ: Mapping[str, Any], body: bytes, clock: Clock, public_url: str
+    account: str, source: Receiver, environ: Mapping[str, Any], body: bytes, clock: Clock, *, public_url: str
 ) -> RawRequest:
     """The request as a record, straight from the WSGI environment: it is on the path of every webhook."""
     target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"]
     base = public_url or f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}"
     return RawRequest(
+        account,
         source=source.name,
         method=environ["REQUEST_METHOD"],
         url=base + target,

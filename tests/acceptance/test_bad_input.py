@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from integration.core.values import MAIN_ACCOUNT
 from integration.store.engine import Store
 from integration.store.views.event_views import list_events
 from integration.store.views.request_views import list_rejected
@@ -59,7 +60,7 @@ def rejected(deployment: Deployment) -> tuple[str, str]:
     """Reason and detail of the newest rejected request."""
     store = Store(deployment.environment["DATABASE_URL"])
     with store.read() as connection:
-        (line,) = list_rejected(connection, limit=1, source="shop", before=None)
+        (line,) = list_rejected(connection, MAIN_ACCOUNT, limit=1, source="shop", before=None)
     store.dispose()
     return line.reason, line.detail
 
@@ -327,7 +328,7 @@ def state_of(deployment: Deployment, source: str) -> tuple[str, str]:
     """State and detail of the newest event of a source."""
     store = Store(deployment.environment["DATABASE_URL"])
     with store.read() as connection:
-        lines = list_events(connection, limit=1, source=source, before=None, state=None)
+        lines = list_events(connection, MAIN_ACCOUNT, limit=1, source=source, before=None, state=None)
     store.dispose()
     return (lines[0].state, lines[0].cause.detail if lines[0].cause else "") if lines else ("", "")
 

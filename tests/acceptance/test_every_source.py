@@ -18,7 +18,7 @@ from integration.authoring.rehearse import rehearse
 from integration.cli.payloads import answer_from_file, request_from_file
 from integration.config.sources import Configuration, Source, load_configuration
 from integration.core.clock import now
-from integration.core.values import RawRequest, Secret, Wire
+from integration.core.values import MAIN_ACCOUNT, RawRequest, Secret, Wire
 from integration.lead.merge import before as lead_before
 from integration.lead.merge import same
 from integration.lead.record import Record
@@ -71,7 +71,7 @@ class Running:
 
     def nothing_is_on_its_way(self) -> bool:
         with self.store.read() as connection:
-            return read_backlog(connection).leads_leased == 0
+            return read_backlog(connection, MAIN_ACCOUNT).leads_leased == 0
 
     def puts(self) -> list[dict[str, Any]]:
         answer = requests.get(f"{self.deployment.sandbox.url}/_sandbox/requests", timeout=10)
@@ -181,8 +181,8 @@ def seed(running: Running, identifiers: Mapping[str, str], before: Mapping[str, 
 def know(store: Store, identifiers: Mapping[str, str], has: Mapping[str, Wire | None]) -> None:
     """The store knows a lead by these identifiers, and that HubSpot has these values of it."""
     with store.write() as connection:
-        add(connection, [Record("lead-1", fields=lead_before(has))], now())
-        assert link(connection, dict.fromkeys(identifiers.items(), "lead-1"))
+        add(connection, [Record(MAIN_ACCOUNT, "lead-1", fields=lead_before(has))], now())
+        assert link(connection, MAIN_ACCOUNT, dict.fromkeys(identifiers.items(), "lead-1"))
 
 
 def other_than(lead: Mapping[str, Any], wanted: Mapping[str, Wire | None]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from integration.core.values import MICROS_PER_SECOND, RawRequest
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, RawRequest
 from integration.pipeline.handshakes import LARGEST_HANDSHAKE
 from integration.verify.handshake import LONGEST_VALUE
 from tests.acceptance.served import MADE, Served, made, served, shipped
@@ -99,7 +99,7 @@ def signed(application: Served, vector: Mapping[str, Any]) -> dict[str, Any]:
     """The vector with the signature that its system adds, which the recorded one lacks."""
     headers = {name.lower(): text for name, text in vector["headers"].items()}
     at = vector["now"] * MICROS_PER_SECOND
-    plain = RawRequest(MADE, vector["method"], vector["url"], "", headers, vector["body"], at)
+    plain = RawRequest(MAIN_ACCOUNT, MADE, vector["method"], vector["url"], "", headers, vector["body"], at)
     with_signature = application.source.scheme.sign(plain, application.source.secrets[0], at)
     return {**vector, "headers": dict(with_signature.headers)}
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from integration.core.values import MAIN_ACCOUNT
 from integration.store.engine import Store
 from integration.store.held_rows import held_by_source
 from integration.store.mapping_rows import newest_digests
@@ -44,7 +45,7 @@ def kept(deployment: Deployment) -> set[str]:
 def held(deployment: Deployment) -> int:
     store = Store(deployment.environment["DATABASE_URL"])
     with store.read() as connection:
-        found = held_by_source(connection)
+        found = held_by_source(connection, MAIN_ACCOUNT)
     store.dispose()
     return found["shop"].count if "shop" in found else 0
 

@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from integration.core.clock import now
 from integration.core.settings import MIB
+from integration.core.values import MAIN_ACCOUNT
 from integration.http.client import Answer
 from integration.pipeline.replay import Counts, Replay
 from integration.pipeline.verification import Certificates, Verifier
@@ -152,7 +153,9 @@ def test_a_request_whose_certificate_cannot_be_had_is_to_come_again_and_is_kept(
         assert kept.reason == "certificate_unavailable"
         assert "api.sandbox.paypal.com: it answered 404" in kept.detail
         verifier = Verifier(certificates_of(vector))
-        replay = Replay(application.store, application.sources, now, verifier, max_body_bytes=MIB)
+        replay = Replay(
+            application.store, MAIN_ACCOUNT, application.sources, now, verifier, max_body_bytes=MIB
+        )
         assert replay.accept_rejected(Selection(), lambda _: None) == Counts(1, 1, 1, 0)
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from integration.core.values import MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros, RawRequest, Secret, Verdict
 from integration.verify import SCHEMES, Scheme, build, redact
 
 NOW: Micros = 1_795_449_600 * MICROS_PER_SECOND  # 2026-11-23T16:00:00Z
@@ -50,7 +50,7 @@ law = settings(
 def post(headers: Mapping[str, str] | None = None, query: str = "", body: bytes = BODY) -> RawRequest:
     url = f"https://hooks.example.com/hooks/acme{'?' if query else ''}{query}"
     given_headers = {"content-type": "application/json", "user-agent": "Acme/1.0", **(headers or {})}
-    return RawRequest("acme", "POST", url, query, given_headers, body, NOW)
+    return RawRequest(MAIN_ACCOUNT, "acme", "POST", url, query, given_headers, body, NOW)
 
 
 class SchemeContract(ABC):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from integration.core.values import Cause, Outcome
+from integration.core.values import MAIN_ACCOUNT, Cause, Outcome
 from integration.operate.alerts import Alerts, NotTaken
 from integration.operate.dead_letters import Letters, retry_dead
 from integration.store import alert_rows as stored
@@ -55,7 +55,7 @@ class Watched:
 
     def worker(self) -> Alerts:
         """A worker of its own: a restarted one, or another."""
-        return Alerts(self.engine.store, lambda: self.engine.now, self.chat.post)
+        return Alerts(self.engine.store, MAIN_ACCOUNT, lambda: self.engine.now, self.chat.post)
 
     def look(self, after: int = 30 * SECOND) -> list[Mapping[str, Any]]:
         """What is told when a worker looks so much later."""
@@ -130,7 +130,7 @@ def test_a_letter_that_is_tried_again_and_dies_again_is_news(watched: Watched) -
     assert len(watched.look()) == 1
     watched.engine.now += HOUR
     watched.engine.hubspot.outcome = Outcome("set_aside", 400, REFUSED)
-    retry_dead(watched.engine.store, lambda: watched.engine.now, Letters(), lambda _: None)
+    retry_dead(watched.engine.store, MAIN_ACCOUNT, lambda: watched.engine.now, Letters(), lambda _: None)
     watched.engine.deliver()
     assert [message["count"] for message in watched.look()] == [1]
 
@@ -197,7 +197,7 @@ def test_a_worker_that_dies_between_claim_and_post_leaves_the_alert_to_another(w
     dead_events(watched.engine, "a")
     watched.engine.now += 30 * SECOND
     with pytest.raises(KeyboardInterrupt):
-        Alerts(watched.engine.store, lambda: watched.engine.now, die).step(lambda: False)
+        Alerts(watched.engine.store, MAIN_ACCOUNT, lambda: watched.engine.now, die).step(lambda: False)
     assert watched.look(SECOND) == [], "it may still be about to tell"
     assert len(watched.look(MINUTE)) == 1
 
@@ -230,7 +230,7 @@ def test_a_worker_that_stops_tells_nothing_more(watched: Watched) -> None:
 def test_without_a_webhook_alerts_are_logged(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     dead_events(engine, "a", "b")
     engine.now += 30 * SECOND
-    silent = Alerts(engine.store, lambda: engine.now, None)
+    silent = Alerts(engine.store, MAIN_ACCOUNT, lambda: engine.now, None)
     silent.step(lambda: False)
     silent.step(lambda: False)
     raised = [line for line in caplog.records if line.leadwire_fields["action"] == "alert.raised"]  # type: ignore[attr-defined]
@@ -357,23 +357,23 @@ class TestLate:
         later = engine.now + DAY
         with engine.store.write() as connection:
             connection.execute(text("UPDATE events SET leased_until = :at"), {"at": later})
-            assert read_ages(connection, engine.now) == Ages(None, None)
+            assert read_ages(connection, MAIN_ACCOUNT, engine.now) == Ages(None, None)
             connection.execute(text("UPDATE events SET leased_by = 'w'"))
-            assert read_ages(connection, engine.now).untranslated_since == engine.now - SECOND
+            assert read_ages(connection, MAIN_ACCOUNT, engine.now).untranslated_since == engine.now - SECOND
             connection.execute(text("UPDATE events SET leased_by = NULL, leased_until = 0"))
         engine.translate()
         with engine.store.write() as connection:
-            assert read_ages(connection, engine.now) == Ages(None, engine.now)
+            assert read_ages(connection, MAIN_ACCOUNT, engine.now) == Ages(None, engine.now)
             connection.execute(text("UPDATE leads SET priority = 1"))
-            assert read_ages(connection, engine.now) == Ages(None, None), "a replay's come last"
+            assert read_ages(connection, MAIN_ACCOUNT, engine.now) == Ages(None, None), "a replay's come last"
             connection.execute(text("UPDATE leads SET priority = 0, due_at = :at"), {"at": later})
-            assert read_ages(connection, engine.now) == Ages(None, None)
+            assert read_ages(connection, MAIN_ACCOUNT, engine.now) == Ages(None, None)
 
     def test_the_ages_are_gauges(self, engine: Engine) -> None:
         engine.post({"id": "a", "guid": "ann", "city": "Rome"})
         engine.translate()
         engine.post({"id": "b", "guid": "bob", "city": "Rome"})
-        told = gauges(engine.store, engine.sources.current, engine.now + 60 * SECOND).decode()
+        told = gauges(engine.store, MAIN_ACCOUNT, engine.sources.current, engine.now + 60 * SECOND).decode()
         assert "leadwire_oldest_event_age_seconds 60.0" in told
         assert "leadwire_oldest_due_age_seconds 61.0" in told
 
@@ -386,7 +386,7 @@ def test_the_ages_are_found_by_an_index(store: Store) -> None:
     asked = _statements(store, lambda: _read_ages(store))
     plans = [_plan(store, statement, parameters) for statement, parameters in asked]
     assert len(plans) == 2
-    for plan, index in zip(plans, ("events_received", "leads_due"), strict=True):
+    for plan, index in zip(plans, ("events_received", "leads_due_of_account"), strict=True):
         assert index in plan, plan
         assert "Sort" not in plan, plan
         assert "TEMP B-TREE" not in plan, plan
@@ -394,7 +394,7 @@ def test_the_ages_are_found_by_an_index(store: Store) -> None:
 
 def _read_ages(store: Store) -> Ages:
     with store.read() as connection:
-        return read_ages(connection, 1)
+        return read_ages(connection, MAIN_ACCOUNT, 1)
 
 
 def _statements(store: Store, work: Callable[[], object]) -> list[tuple[str, object]]:
@@ -434,14 +434,16 @@ def test_what_is_news_is_found_by_an_index_however_much_is_stored(store: Store, 
     with store.write() as connection:
         _fill(connection)
     with store.read() as connection:
-        asked = _statements(store, lambda: stored.news_of(connection, kind, "c7", 1900, 2000))
-        news = stored.news_of(connection, kind, "c7", 1900, 2000)
+        asked = _statements(
+            store, lambda: stored.news_of(connection, MAIN_ACCOUNT, kind, "c7", after=1900, until=2000)
+        )
+        news = stored.news_of(connection, MAIN_ACCOUNT, kind, "c7", after=1900, until=2000)
     assert news is not None
     assert (news.count, news.oldest, news.example) == (5, 1907, f"{kind[0]}1987")
     assert len(asked) == 2
     for statement, parameters in asked:
         plan = _plan(store, statement, parameters)
-        assert f"{kind}s_dead_by_time" in plan, plan
+        assert f"{kind}s_dead_of_account_by_time" in plan, plan
 
 
 def _plan(store: Store, statement: str, parameters: object) -> str:
@@ -459,6 +461,6 @@ def test_a_look_asks_one_small_question_for_each_cause(store: Store) -> None:
         _fill(connection)
     with store.read() as connection:
         found: list[object] = []
-        asked = _statements(store, lambda: found.extend(stored.causes(connection)))
+        asked = _statements(store, lambda: found.extend(stored.causes(connection, MAIN_ACCOUNT)))
     assert len(found) == 40
     assert len(asked) == 42

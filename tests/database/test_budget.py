@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integration.core.values import MICROS_PER_SECOND
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND
 from integration.store import budget
 from integration.store.budget import Pause, Slot
 from integration.store.engine import Store
@@ -12,14 +12,14 @@ SECOND = MICROS_PER_SECOND
 
 def prepared(store: Store, slots: int) -> Store:
     with store.write() as connection:
-        budget.ensure_slots(connection, slots)
+        budget.ensure_slots(connection, MAIN_ACCOUNT, budget.REQUESTS, slots)
     return store
 
 
 def take(store: Store, now: int, limit: int, until: int) -> list[Slot]:
     with store.write() as connection:
-        slots = budget.free_slots(connection, now, limit)
-        budget.occupy(connection, dict.fromkeys(slots, until))
+        slots = budget.free_slots(connection, MAIN_ACCOUNT, budget.REQUESTS, now, limit)
+        budget.occupy(connection, MAIN_ACCOUNT, dict.fromkeys(slots, until))
     return slots
 
 
@@ -39,7 +39,7 @@ def test_it_says_when_the_next_slot_is_free(store: Store) -> None:
     take(store, 100 * SECOND, 1, until=105 * SECOND)
 
     with store.read() as connection:
-        assert budget.next_free_at(connection) == 105 * SECOND
+        assert budget.next_free_at(connection, MAIN_ACCOUNT, budget.REQUESTS) == 105 * SECOND
 
 
 def test_two_workers_at_the_same_instant_never_take_the_same_slot(store: Store) -> None:
@@ -47,8 +47,8 @@ def test_two_workers_at_the_same_instant_never_take_the_same_slot(store: Store) 
     if store.is_sqlite:
         return  # writers follow one another there: `Store.write` is what the test above goes through
     with store.write() as one, store.write() as other:
-        slots_of_one = budget.free_slots(one, SECOND, 3)
-        slots_of_other = budget.free_slots(other, SECOND, 3)
+        slots_of_one = budget.free_slots(one, MAIN_ACCOUNT, budget.REQUESTS, SECOND, 3)
+        slots_of_other = budget.free_slots(other, MAIN_ACCOUNT, budget.REQUESTS, SECOND, 3)
 
     assert len(slots_of_one) == 3
     assert len(slots_of_other) == 1
@@ -69,9 +69,9 @@ def test_a_changed_limit_changes_the_number_of_slots_and_keeps_what_is_occupied(
 def test_a_pause_is_never_shortened_and_ends_with_success(store: Store) -> None:
     prepared(store, 1)
     with store.write() as connection:
-        budget.pause(connection, Pause(50 * SECOND, 2, "token refused"))
-        budget.pause(connection, Pause(40 * SECOND, 1, "other"))
-        assert budget.current_pause(connection) == Pause(50 * SECOND, 2, "token refused")
+        budget.pause(connection, MAIN_ACCOUNT, Pause(50 * SECOND, 2, "token refused"))
+        budget.pause(connection, MAIN_ACCOUNT, Pause(40 * SECOND, 1, "other"))
+        assert budget.current_pause(connection, MAIN_ACCOUNT) == Pause(50 * SECOND, 2, "token refused")
 
-        budget.resume(connection)
-        assert budget.current_pause(connection) == Pause(0, 0, None)
+        budget.resume(connection, MAIN_ACCOUNT)
+        assert budget.current_pause(connection, MAIN_ACCOUNT) == Pause(0, 0, None)

@@ -39,7 +39,7 @@ class Host:
 
 def process(store: Store, host: Host) -> Certificates:
     """A process that just started."""
-    return Certificates(KeptCertificates(store), host.get, lambda: 0.0)
+    return Certificates(KeptCertificates(store, MAIN_ACCOUNT), host.get, lambda: 0.0)
 
 
 def rows(store: Store) -> int:

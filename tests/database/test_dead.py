@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from integration.core.settings import RateLimit
-from integration.core.values import Cause, EventState, Outcome
+from integration.core.values import MAIN_ACCOUNT, Cause, EventState, Outcome
 from integration.lead.record import RecordState
 from integration.operate import dead_letters
 from integration.operate.dead_letters import Letters, Retried, count_dead, retry_dead
@@ -39,8 +39,8 @@ def dead_lead(engine: Engine, guid: str, cause: Cause = REFUSED) -> str:
 
 
 def retried(engine: Engine, letters: Letters = ALL) -> Retried:
-    expected = count_dead(engine.store, letters)
-    done = retry_dead(engine.store, lambda: engine.now, letters, lambda _: None)
+    expected = count_dead(engine.store, MAIN_ACCOUNT, letters)
+    done = retry_dead(engine.store, MAIN_ACCOUNT, lambda: engine.now, letters, lambda _: None)
     assert done == expected
     return done
 
@@ -50,31 +50,38 @@ def test_groups_have_count_ends_and_the_newest_as_example(engine: Engine) -> Non
     newest = dead_event(engine, "b")
     lead_id = dead_lead(engine, "bob")
     with engine.store.read() as connection:
-        of_events, of_leads = dead_groups(connection)
+        of_events, of_leads = dead_groups(connection, MAIN_ACCOUNT)
     assert (of_events.kind, of_events.count, of_events.example) == ("event", 2, newest)
     assert (of_events.oldest, of_events.newest) == (START + SECOND, START + 2 * SECOND)
     assert "sets score to 'many'" in of_events.cause.detail
     assert of_events.cause.cure
-    assert of_leads == DeadGroup("lead", REFUSED, 1, START + 3 * SECOND, START + 3 * SECOND, lead_id)
+    assert of_leads == DeadGroup(
+        MAIN_ACCOUNT, "lead", REFUSED, 1, START + 3 * SECOND, START + 3 * SECOND, lead_id
+    )
 
 
 def test_letters_of_a_cause_come_newest_first_a_page_at_a_time(engine: Engine) -> None:
     events = [dead_event(engine, str(number)) for number in range(3)]
     leads = [dead_lead(engine, guid) for guid in ("bob", "cleo")]
     with engine.store.read() as connection:
-        code = list_events(connection, limit=1, state=EventState.DEAD)[0].cause.code  # type: ignore[union-attr]
-        first = list_events(connection, state=EventState.DEAD, cause=code, limit=2)
-        second = list_events(connection, state=EventState.DEAD, cause=code, limit=2, before=first[-1].id)
-        lead_page = list_leads(connection, now=0, state=RecordState.DEAD, cause=REFUSED.code, limit=1)
+        code = list_events(connection, MAIN_ACCOUNT, limit=1, state=EventState.DEAD)[0].cause.code  # type: ignore[union-attr]
+        first = list_events(connection, MAIN_ACCOUNT, state=EventState.DEAD, cause=code, limit=2)
+        second = list_events(
+            connection, MAIN_ACCOUNT, state=EventState.DEAD, cause=code, limit=2, before=first[-1].id
+        )
+        lead_page = list_leads(
+            connection, MAIN_ACCOUNT, now=0, state=RecordState.DEAD, cause=REFUSED.code, limit=1
+        )
         lead_rest = list_leads(
             connection,
+            MAIN_ACCOUNT,
             now=0,
             state=RecordState.DEAD,
             cause=REFUSED.code,
             limit=9,
             before=lead_page[0].record.id,
         )
-        other = list_leads(connection, now=0, state=RecordState.DEAD, cause="other", limit=9)
+        other = list_leads(connection, MAIN_ACCOUNT, now=0, state=RecordState.DEAD, cause="other", limit=9)
     assert [line.id for line in (*first, *second)] == events[::-1]
     assert [lead.record.id for lead in (*lead_page, *lead_rest)] == leads[::-1]
     assert other == []
@@ -124,7 +131,7 @@ class TestRetry:
         for number in range(5):
             dead_event(engine, str(number))
         told: list[Retried] = []
-        retry_dead(engine.store, lambda: engine.now, Letters(), told.append)
+        retry_dead(engine.store, MAIN_ACCOUNT, lambda: engine.now, Letters(), told.append)
         assert told == [Retried(2), Retried(4), Retried(5)]
 
 
@@ -136,11 +143,11 @@ def test_leads_are_listed_and_found_by_whatever_they_are_known_by(engine: Engine
     ann, bob = engine.lead("ann").id, engine.lead("bob").id
     with engine.store.read() as connection:
         known = ("ann", "Ann@Example.com", "guid=ann", "email=ann@example.com", ann)
-        assert [find_lead_id(connection, one) for one in known] == [ann] * 5
-        assert find_lead_id(connection, "nobody") is None
-        assert {lead.record.id for lead in list_leads(connection, now=0, limit=9)} == {ann, bob}
-        (first,) = list_leads(connection, now=0, limit=1)
-        (second,) = list_leads(connection, now=0, limit=1, before=first.record.id)
+        assert [find_lead_id(connection, MAIN_ACCOUNT, one) for one in known] == [ann] * 5
+        assert find_lead_id(connection, MAIN_ACCOUNT, "nobody") is None
+        assert {lead.record.id for lead in list_leads(connection, MAIN_ACCOUNT, now=0, limit=9)} == {ann, bob}
+        (first,) = list_leads(connection, MAIN_ACCOUNT, now=0, limit=1)
+        (second,) = list_leads(connection, MAIN_ACCOUNT, now=0, limit=1, before=first.record.id)
     assert {first.record.id, second.record.id} == {ann, bob}
 
 
@@ -156,7 +163,7 @@ def test_the_status_counts_what_waits_and_what_was_sent(engine: Engine) -> None:
     engine.now += 3 * SECOND
     engine.post({"id": "d", "guid": "eve", "city": "Rome"})
     with engine.store.read() as connection:
-        status = read_status(connection, engine.now + SECOND, RateLimit(100, 10))
+        status = read_status(connection, MAIN_ACCOUNT, engine.now + SECOND, RateLimit(100, 10))
     backlog = status.backlog
     assert (backlog.events_received, status.ages.untranslated_since) == (1, engine.now)
     assert (backlog.leads_waiting, backlog.leads_leased) == (1, 0)

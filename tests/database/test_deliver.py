@@ -14,6 +14,7 @@ from integration.core.clock import new_id
 from integration.core.errors import SettingError, StoreUnavailableError
 from integration.core.settings import RateLimit
 from integration.core.values import (
+    MAIN_ACCOUNT,
     Cause,
     FieldChange,
     Find,
@@ -86,7 +87,7 @@ def make(store: Store, hubspot: FakeHubSpot, clock: Clock) -> Iterator[Make]:
 
     def make(worker: str = "one", limit: RateLimit = PLENTY) -> Deliverer:
         deliverer = Deliverer(
-            store, hubspot, clock, limit, worker=worker, concurrency=4, jitter=random.Random(1)
+            store, MAIN_ACCOUNT, hubspot, clock, limit, worker=worker, concurrency=4, jitter=random.Random(1)
         )
         made.append(deliverer)
         return deliverer
@@ -99,8 +100,10 @@ def make(store: Store, hubspot: FakeHubSpot, clock: Clock) -> Iterator[Make]:
 def add_due(store: Store, count: int) -> list[str]:
     ids = [new_id(START) for _ in range(count)]
     with store.write() as connection:
-        records.add(connection, [Record(id) for id in ids], START)
-        identifiers.link(connection, {("guid", f"guid-{number}"): id for number, id in enumerate(ids)})
+        records.add(connection, [Record(MAIN_ACCOUNT, id) for id in ids], START)
+        identifiers.link(
+            connection, MAIN_ACCOUNT, {("guid", f"guid-{number}"): id for number, id in enumerate(ids)}
+        )
         rows = records.lock(connection, ids)
         records.save(connection, [due(rows[id], number) for number, id in enumerate(ids)], START)
     return ids
@@ -134,7 +137,7 @@ def test_a_rate_limit_that_one_update_does_not_fit_in_is_refused_at_once(
     hubspot.most_cost = 3
 
     with pytest.raises(SettingError) as caught:
-        Deliverer(store, hubspot, Clock(), RateLimit(2, 1), worker="w", concurrency=1)
+        Deliverer(store, MAIN_ACCOUNT, hubspot, Clock(), RateLimit(2, 1), worker="w", concurrency=1)
 
     assert str(caught.value) == (
         "HUBSPOT_RATE_LIMIT: 2/1 is too narrow for fake, where one update can take 3 requests: write 3/1.5,"
@@ -329,9 +332,9 @@ def test_a_lead_that_one_identifier_does_not_find_is_looked_for_by_the_next(
 ) -> None:
     (lead_id,) = add_due(store, 1)
     with store.write() as connection:
-        identifiers.unlink(connection, [("guid", "guid-0")])
+        identifiers.unlink(connection, MAIN_ACCOUNT, [("guid", "guid-0")])
         links = {("email", "new@example.com"): lead_id, ("email", "old@example.com"): lead_id}
-        identifiers.link(connection, links)
+        identifiers.link(connection, MAIN_ACCOUNT, links)
     deliverer = make()
 
     def knows_the_old_email(operation: Operation) -> Outcome:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from integration.core.values import Cause, Operation, Outcome
+from integration.core.values import MAIN_ACCOUNT, Cause, Operation, Outcome
 from integration.pipeline import replay
 from integration.store.views.event_views import list_events
 from tests.engine import EVERYTHING, SECOND, Engine, guid_of
@@ -47,7 +47,7 @@ def test_a_value_that_is_no_number_of_the_field_is_a_dead_letter_and_no_hole(
     engine.post({"id": "a", "guid": "ann", "score": value, "city": "Rome"})
     assert engine.work() == []
     with engine.store.read() as connection:
-        (event,) = list_events(connection, limit=2, source="shop", before=None, state=None)
+        (event,) = list_events(connection, MAIN_ACCOUNT, limit=2, source="shop", before=None, state=None)
     assert event.state == "dead"
     assert event.cause is not None
     assert "score" in event.cause.detail

@@ -80,7 +80,7 @@ class Shop:
     def fetcher(self, worker: str = "w", *, allow_private: bool = True) -> Fetcher:
         clock = lambda: self.engine.now  # noqa: E731 - one line
         fetcher = Fetcher(
-            self.engine.store, self.engine.sources, clock,
+            self.engine.store, MAIN_ACCOUNT, self.engine.sources, clock,
             worker=worker, max_body_bytes=MIB, allow_private=allow_private,
         )  # fmt: skip
         self._fetchers.append(fetcher)
@@ -102,7 +102,7 @@ class Shop:
     @property
     def events(self) -> list[EventLine]:
         with self.engine.store.read() as connection:
-            return list_events(connection, limit=100)
+            return list_events(connection, MAIN_ACCOUNT, limit=100)
 
     @property
     def states(self) -> list[str]:
@@ -146,11 +146,11 @@ def test_a_body_in_a_field_of_a_form_says_what_to_fetch(shop: Shop) -> None:
     assert isinstance(source, Source)
     form = urlencode({"data": json.dumps({"id": "e1", "payment": "tr_1"})}).encode()
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    request = RawRequest("shop", "POST", "https://x/hooks/shop", "", headers, form, 1)
+    request = RawRequest(MAIN_ACCOUNT, "shop", "POST", "https://x/hooks/shop", "", headers, form, 1)
     job = FetchJob(ClaimedEvent("r-0", "shop", 0, "e1", "r", request), 0, None)
 
     clock = lambda: shop.engine.now  # noqa: E731 - one line
-    access = Access(SourceTokens(shop.engine.store, clock).of, Client(), clock)
+    access = Access(SourceTokens(shop.engine.store, MAIN_ACCOUNT, clock).of, Client(), clock)
     assert isinstance(fetch_now(source, job, access, MIB), Got)
     assert shop.api.paths == ["/v1/payments/tr_1"]
 
@@ -160,14 +160,14 @@ def test_what_waits_is_counted_by_source(shop: Shop) -> None:
         shop.engine.post({"id": f"e{number}", "payment": "tr_1"})
     shop.engine.translate()
     with shop.engine.store.read() as connection:
-        assert read_backlog(connection).events_fetching == {"shop": 3}
+        assert read_backlog(connection, MAIN_ACCOUNT).events_fetching == {"shop": 3}
     assert (
         'leadwire_events_fetching{source="shop"} 3.0'
-        in gauges(shop.engine.store, shop.engine.sources.current, 0).decode()
+        in gauges(shop.engine.store, MAIN_ACCOUNT, shop.engine.sources.current, 0).decode()
     )
     shop.fetcher().run_once()
     with shop.engine.store.read() as connection:
-        assert read_backlog(connection).events_fetching == {}
+        assert read_backlog(connection, MAIN_ACCOUNT).events_fetching == {}
 
 
 def test_an_event_that_needs_nothing_is_not_fetched_for(shop: Shop) -> None:
@@ -252,7 +252,7 @@ def test_after_three_days_the_event_is_dead_and_can_be_retried(shop: Shop) -> No
     assert cause.detail.startswith("Nothing could be fetched for this event in 3 days. Last: ")
     assert cause.cure.endswith("run `leadwire dead retry --cause fetch_gave_up`.")
     shop.answer(ANSWER)
-    retry_dead(shop.engine.store, lambda: shop.engine.now, Letters(), lambda _: None)
+    retry_dead(shop.engine.store, MAIN_ACCOUNT, lambda: shop.engine.now, Letters(), lambda _: None)
     shop.engine.now += 2 * SECOND
     shop.work()
     assert shop.states == ["translated"]
@@ -376,9 +376,10 @@ def test_replay_can_fetch_anew(shop: Shop) -> None:
     clock = lambda: shop.engine.now  # noqa: E731 - one line
     replay = Replay(
         shop.engine.store,
+        MAIN_ACCOUNT,
         shop.engine.sources,
         clock,
-        Verifier(published(shop.engine.store, allow_private=False)),
+        Verifier(published(shop.engine.store, MAIN_ACCOUNT, allow_private=False)),
         max_body_bytes=MIB,
         fetch_anew=True,
     )
@@ -540,7 +541,9 @@ def test_what_a_dead_worker_held_is_fetched_by_another(shop: Shop) -> None:
     shop.engine.translate()
     with shop.engine.store.write() as connection:
         now = shop.engine.now
-        claimed = fetches.claim(connection, "gone", "shop", now=now, until=now + 90 * SECOND, limit=1)
+        claimed = fetches.claim(
+            connection, MAIN_ACCOUNT, "gone", "shop", now=now, until=now + 90 * SECOND, limit=1
+        )
     assert len(claimed) == 1
     assert shop.fetcher().run_once() == 0
     shop.engine.now += 90 * SECOND

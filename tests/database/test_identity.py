@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from integration.core.values import Outcome
+from integration.core.values import MAIN_ACCOUNT, Outcome
 from integration.lead.record import BundleTiming
 from integration.operate.linking import link, unlink
 from integration.pipeline.translate import Translator
@@ -67,7 +67,7 @@ def test_what_belongs_to_a_lead_goes_with_it(engine: Engine) -> None:
     engine.work()
 
     with engine.store.read() as connection:
-        event = find_event(connection, f"{first}-0")
+        event = find_event(connection, MAIN_ACCOUNT, f"{first}-0")
     assert event is not None
     assert event.line.lead == {"guid": "ann", "customer": "cus_1"}
     engine.change_mapping("city: city", "city: town")
@@ -80,7 +80,9 @@ def test_a_lead_is_never_merged_while_it_is_on_its_way(engine: Engine) -> None:
         engine.post({"id": id, "customer": id, "guid": guid, "city": "Rome"})
     engine.translate()
     with engine.store.write() as connection:
-        found = records.claim_due(connection, "other", engine.now, engine.now + 60 * SECOND, 10)
+        found = records.claim_due(
+            connection, MAIN_ACCOUNT, "other", engine.now, engine.now + 60 * SECOND, limit=10
+        )
     assert len(found) == 2
 
     engine.post({"id": "c", "customer": "a", "guid": "ann", "city": "Oslo"})
@@ -88,7 +90,7 @@ def test_a_lead_is_never_merged_while_it_is_on_its_way(engine: Engine) -> None:
     assert engine.lead("customer=a").id != engine.lead("ann").id
 
     with engine.store.write() as connection:
-        records.recover_expired(connection, engine.now + 61 * SECOND)
+        records.recover_expired(connection, MAIN_ACCOUNT, engine.now + 61 * SECOND)
     engine.now += 62 * SECOND
     engine.work()
     assert engine.lead("customer=a").id == engine.lead("ann").id
@@ -100,13 +102,13 @@ def test_a_contradiction_is_cured_by_one_command(engine: Engine) -> None:
     engine.post({"id": "b", "guid": "bob", "customer": "cus_1", "city": "Oslo"})
     engine.translate()
     with engine.store.read() as connection:
-        (dead,) = [line for line in list_events(connection, limit=9) if line.state == "dead"]
+        (dead,) = [line for line in list_events(connection, MAIN_ACCOUNT, limit=9) if line.state == "dead"]
     assert dead.cause is not None
     assert dead.cause.code == "contradicting_identifiers"
     said = {"ann": "guid 'ann': ", "bob": "guid 'bob': "}
     assert all(words in dead.cause.detail for words in said.values())
 
-    assert unlink(engine.store, engine._clock, ("customer", "cus_1")) == 1
+    assert unlink(engine.store, MAIN_ACCOUNT, engine._clock, ("customer", "cus_1")) == 1
     assert sorted(engine.work()) == [("ann", {"city": "Rome"}), ("bob", {"city": "Oslo"})]
 
 
@@ -115,7 +117,7 @@ def test_a_person_can_say_that_two_leads_are_one(engine: Engine) -> None:
     engine.post({"id": "b", "guid": "ann", "score": 1})
     assert engine.work() == [("ann", {"score": 1})]
 
-    linked = link(engine.store, engine._clock, ("customer", "cus_1"), engine.lead("ann").id)
+    linked = link(engine.store, MAIN_ACCOUNT, engine._clock, ("customer", "cus_1"), engine.lead("ann").id)
 
     assert linked.how == "merged"
     assert engine.work() == [("ann", {"city": "Rome"})]
@@ -126,7 +128,9 @@ def test_a_person_can_move_an_identifier_between_leads_that_are_two(engine: Engi
     engine.post({"id": "b", "guid": "bob", "city": "Oslo"})
     engine.work()
 
-    linked = link(engine.store, engine._clock, ("email", "shared@example.com"), engine.lead("bob").id)
+    linked = link(
+        engine.store, MAIN_ACCOUNT, engine._clock, ("email", "shared@example.com"), engine.lead("bob").id
+    )
 
     assert linked.how == "moved"
     assert known_by(engine, "bob") == {"guid": "bob", "email": "shared@example.com"}
@@ -182,7 +186,7 @@ def test_several_leads_with_one_email_are_for_a_person_to_choose_from(engine: En
     row = engine.lead("ann@example.com")
     assert (row.state, row.cause and row.cause.code) == ("dead", "ambiguous_lead")
 
-    link(engine.store, engine._clock, ("guid", "g2"), row.id)
+    link(engine.store, MAIN_ACCOUNT, engine._clock, ("guid", "g2"), row.id)
 
     assert engine.work() == [("g2", {"city": "Rome"})]
 
@@ -256,6 +260,7 @@ def test_workers_at_the_same_instant_come_to_the_same_leads(engine: Engine) -> N
     translators = [
         Translator(
             engine.store,
+            MAIN_ACCOUNT,
             engine.sources,
             engine._clock,
             BundleTiming(0, 0),

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from integration.body import decode
 from integration.config.sources import Source, Sources
-from integration.core.values import IncomingEvent, RawRequest
+from integration.core.values import MAIN_ACCOUNT, IncomingEvent, RawRequest
 from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
 from integration.store import inbox
@@ -36,7 +36,7 @@ rules:
 def arrive(store: Store, source: str, count: int, body: bytes = b"") -> None:
     """One request of this source with so many events."""
     found = tuple(IncomingEvent(number, f"{number:05}", None, None) for number in range(count))
-    request = RawRequest(source, "POST", f"https://x/hooks/{source}", "", {}, body, START)
+    request = RawRequest(MAIN_ACCOUNT, source, "POST", f"https://x/hooks/{source}", "", {}, body, START)
     with store.write() as connection:
         store_arrivals(connection, [Arrival(request, found)])
 
@@ -44,7 +44,7 @@ def arrive(store: Store, source: str, count: int, body: bytes = b"") -> None:
 def claimed(store: Store, limit: int, now: int = START) -> list[str]:
     """The sources of what one claim takes, with their numbers."""
     with store.write() as connection:
-        taken = claim_events(connection, "w", now, now + 10, limit=limit)
+        taken = claim_events(connection, MAIN_ACCOUNT, "w", now, now + 10, limit=limit)
     sources = [event.source for event in taken]
     return [f"{source} {sources.count(source)}" for source in sorted(set(sources))]
 
@@ -62,7 +62,7 @@ class TestClaiming:
     def test_each_source_gives_its_oldest_events(self, store: Store) -> None:
         arrive(store, "many", 1000)
         with store.write() as connection:
-            taken = claim_events(connection, "w", START, START + 10, limit=3)
+            taken = claim_events(connection, MAIN_ACCOUNT, "w", START, START + 10, limit=3)
 
         assert sorted(event.position for event in taken) == [0, 1, 10], "ids sort as texts"
 
@@ -77,13 +77,13 @@ class TestClaiming:
 
     def test_the_sources_that_wait_are_found(self, store: Store) -> None:
         with store.read() as connection:
-            assert waiting_sources(connection) == []
+            assert waiting_sources(connection, MAIN_ACCOUNT) == []
         for source in ("b", "a", "c"):
             arrive(store, source, 2)
         with store.write() as connection:
             connection.execute(text("UPDATE events SET state = 'translated' WHERE source = 'b'"))
         with store.read() as connection:
-            assert waiting_sources(connection) == ["a", "c"]
+            assert waiting_sources(connection, MAIN_ACCOUNT) == ["a", "c"]
 
     @pytest.mark.parametrize("query", ["sources", "lease"])
     def test_a_claim_walks_along_an_index(self, engine: Engine, query: str) -> None:
@@ -95,8 +95,8 @@ class TestClaiming:
 
         def ask(connection: object) -> object:
             if query == "sources":
-                return inbox.waiting_sources(connection)  # type: ignore[arg-type]
-            return inbox.lease_of_source(connection, "a", "w", now=START, until=START, limit=9)  # type: ignore[arg-type]
+                return inbox.waiting_sources(connection, MAIN_ACCOUNT)  # type: ignore[arg-type]
+            return inbox.lease_of_source(connection, MAIN_ACCOUNT, "a", "w", now=START, until=START, limit=9)  # type: ignore[arg-type]
 
         plan = plan_of(engine.store, ask)
         assert "events_received_by_source" in plan, plan
@@ -127,7 +127,7 @@ def test_a_request_is_got_and_decoded_once_however_many_batches_its_events_take(
     body = f'{{"types": ["paid"], "cities": ["Rome", "Oslo"], "e": [{elements}]}}'
     arrive(engine.store, "many", 30, body.encode())
     translator = Translator(
-        engine.store, engine.sources, lambda: engine.now, BundleTiming(0, 0),
+        engine.store, MAIN_ACCOUNT, engine.sources, lambda: engine.now, BundleTiming(0, 0),
         worker="w", max_body_bytes=MIB, batch=7,
     )  # fmt: skip
 

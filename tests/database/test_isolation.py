@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from integration.core.bounds import LONGEST_KEY_BYTES
 from integration.core.errors import LeadwireError, StoreUnavailableError
+from integration.core.values import MAIN_ACCOUNT
 from integration.lead.catalogue import Catalogue
 from integration.lead.next_write import next_write
 from integration.operate.alerts import Alerts
@@ -56,7 +57,7 @@ def refuse(store: Store, table: str, column: str) -> None:
 def events_of(engine: Engine) -> dict[str, EventLine]:
     """All events, by the source's id."""
     with engine.store.read() as connection:
-        return {line.dedup_key: line for line in list_events(connection, limit=100)}
+        return {line.dedup_key: line for line in list_events(connection, MAIN_ACCOUNT, limit=100)}
 
 
 def states(engine: Engine) -> dict[str, str]:
@@ -279,16 +280,16 @@ def test_an_identifier_that_is_refused_when_a_person_links_it_is_told(engine: En
     engine.post({"id": "a", "guid": "a", "city": "Rome"})
     engine.translate()
     with engine.store.read() as connection:
-        lead_id = find_lead_id(connection, "a")
+        lead_id = find_lead_id(connection, MAIN_ACCOUNT, "a")
     assert lead_id is not None
     refuse(engine.store, "identifiers", "value")
 
     with pytest.raises(LeadwireError, match=f"email={POISON!r} cannot be linked: the database refuses"):
-        link(engine.store, lambda: engine.now, ("email", POISON), lead_id)
+        link(engine.store, MAIN_ACCOUNT, lambda: engine.now, ("email", POISON), lead_id)
     with pytest.raises(
         LeadwireError, match=r"email='xx.*… cannot be linked: it is 6,000 bytes long; at most"
     ):
-        link(engine.store, lambda: engine.now, ("email", "x" * 6_000), lead_id)
+        link(engine.store, MAIN_ACCOUNT, lambda: engine.now, ("email", "x" * 6_000), lead_id)
 
 
 def test_an_alert_that_cannot_be_written_down_does_not_keep_others_from_being_told(
@@ -305,7 +306,7 @@ def test_an_alert_that_cannot_be_written_down_does_not_keep_others_from_being_to
     def post(message: Mapping[str, object]) -> None:
         told.append(message)
 
-    Alerts(engine.store, lambda: engine.now + 60 * SECOND, post).step(lambda: False)
+    Alerts(engine.store, MAIN_ACCOUNT, lambda: engine.now + 60 * SECOND, post).step(lambda: False)
 
     assert [message["cause"] for message in told] == ["missing_lead"]
     assert "Something is left undone, and tried again later: the database refuses" in caplog.text

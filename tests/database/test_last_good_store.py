@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from integration.config.sources import HeldSource, Source, Sources
-from integration.core.values import RawRequest
+from integration.core.values import MAIN_ACCOUNT, RawRequest
 from integration.operate.alerts import Alerts
 from integration.operate.mapping_alerts import MappingAlerts
 from integration.pipeline.accept import Accepted, Intake
 from integration.pipeline.held import HeldRequests
-from integration.pipeline.keeper import ACCOUNT, AskedVersions, Keeper, stored_versions
+from integration.pipeline.keeper import AskedVersions, Keeper, stored_versions
 from integration.pipeline.verification import Verifier, published
 from integration.store import mapping_rows
 from integration.store.backlog import read_backlog
@@ -39,11 +39,18 @@ class Machine:
     keeper: Keeper = field(init=False)
 
     def __post_init__(self) -> None:
-        versions = AskedVersions()
+        versions = AskedVersions(
+            MAIN_ACCOUNT,
+        )
         environ = {"SHOP_TOKEN": "opensesame"}
         self.sources = Sources(self.folder, environ, versions=versions, only_configured=True)
         self.keeper = Keeper(
-            self.store, self.sources, versions, lambda: self.now, elapsed=lambda: self.now / SECOND
+            self.store,
+            MAIN_ACCOUNT,
+            self.sources,
+            versions,
+            lambda: self.now,
+            elapsed=lambda: self.now / SECOND,
         )
         self.keeper.step()
 
@@ -76,7 +83,7 @@ def machine(store: Store, folder: Path, text: str | None = None) -> Machine:
 
 def texts(store: Store, name: str = "shop") -> list[str]:
     with store.read() as connection:
-        return [found.text for found in mapping_rows.versions(connection, ACCOUNT, [name])[name]]
+        return [found.text for found in mapping_rows.versions(connection, MAIN_ACCOUNT, [name])[name]]
 
 
 def other_rule(name: str) -> str:
@@ -124,11 +131,11 @@ def test_of_each_file_only_the_newest_versions_stay(store: Store) -> None:
     for number in range(KEPT + 5):
         with store.write() as connection:
             version = StoredVersion("shop", f"d{number}", f"text {number}", START + number)
-            mapping_rows.put(connection, ACCOUNT, [version, StoredVersion("mill", "d", "m", START)])
+            mapping_rows.put(connection, MAIN_ACCOUNT, [version, StoredVersion("mill", "d", "m", START)])
 
     assert texts(store) == [f"text {number}" for number in reversed(range(5, KEPT + 5))]
     assert texts(store, "mill") == ["m"]
-    assert {*stored_versions(store).names()} == {"shop", "mill"}
+    assert {*stored_versions(store, MAIN_ACCOUNT).names()} == {"shop", "mill"}
 
 
 def test_a_store_without_its_table_keeps_no_process_from_its_files(
@@ -149,7 +156,7 @@ def test_events_wait_while_no_version_of_their_mapping_is_good(store: Store, eng
     engine.write_mapping(UNFIT)
     engine.translate()
     with store.read() as connection:
-        backlog = read_backlog(connection)
+        backlog = read_backlog(connection, MAIN_ACCOUNT)
     assert (backlog.events_received, backlog.dead_events) == (1, {})
     engine.write_mapping(MAPPING)
     engine.now += 6 * SECOND
@@ -169,12 +176,12 @@ def held(store: Store, tmp_path: Path) -> Machine:
 
 
 def post(here: Machine, body: bytes) -> Accepted:
-    verifier = Verifier(published(here.store, allow_private=False))
+    verifier = Verifier(published(here.store, MAIN_ACCOUNT, allow_private=False))
     intake = Intake(
         here.store, here.sources, lambda: here.now, verifier, max_body_bytes=MIB, rejected_keep=10
     )
     headers = {"content-type": "application/json", "x-token": "opensesame"}
-    request = RawRequest("shop", "POST", "/hooks/shop", "", headers, body, here.now)
+    request = RawRequest(MAIN_ACCOUNT, "shop", "POST", "/hooks/shop", "", headers, body, here.now)
     try:
         accepted = intake.accept(intake.source("shop"), request)
     finally:
@@ -184,7 +191,7 @@ def post(here: Machine, body: bytes) -> Accepted:
 
 
 def take_apart(here: Machine) -> int:
-    return HeldRequests(here.store, here.sources, max_body_bytes=MIB).step()
+    return HeldRequests(here.store, MAIN_ACCOUNT, here.sources, max_body_bytes=MIB).step()
 
 
 PAID = json.dumps({"id": "e1", "type": "paid", "at": START // SECOND, **FACTS}).encode()
@@ -195,8 +202,8 @@ def test_a_held_request_is_taken_apart_once_whoever_does_it(held: Machine, engin
         assert not post(held, PAID).receipt.duplicate
     post(held, b"{")
     with held.store.read() as connection:
-        assert held_by_source(connection)["shop"].count == 4
-        assert read_backlog(connection).events_received == 0
+        assert held_by_source(connection, MAIN_ACCOUNT)["shop"].count == 4
+        assert read_backlog(connection, MAIN_ACCOUNT).events_received == 0
     assert take_apart(held) == 0
     held.save(MAPPING)
     assert take_apart(held) == 4
@@ -205,7 +212,7 @@ def test_a_held_request_is_taken_apart_once_whoever_does_it(held: Machine, engin
 
     assert engine.values("a@example.com") == {"city": "Rome", "score": 1}
     with held.store.read() as connection:
-        backlog = read_backlog(connection)
+        backlog = read_backlog(connection, MAIN_ACCOUNT)
     assert backlog.held == {}
     assert backlog.dead_events == {"malformed_body": 1}
 
@@ -224,7 +231,7 @@ def test_retention_leaves_held_requests_alone(held: Machine, engine: Engine) -> 
 
 def test_a_mistake_that_lasts_is_told_once_an_hour_and_its_end_once(held: Machine) -> None:
     posted: list[dict[str, object]] = []
-    alerts = Alerts(held.store, lambda: held.now, lambda message: posted.append(dict(message)))
+    alerts = Alerts(held.store, MAIN_ACCOUNT, lambda: held.now, lambda message: posted.append(dict(message)))
     told = MappingAlerts(held.sources)
 
     def step(seconds: int) -> None:

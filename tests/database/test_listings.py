@@ -7,6 +7,7 @@ from typing import Unpack
 from sqlalchemy import text
 
 from integration.core.values import (
+    MAIN_ACCOUNT,
     Attempt,
     Cause,
     EventEnd,
@@ -36,7 +37,7 @@ SECOND = 1_000_000
 
 
 def arrival(number: int, source: str = "stripe", *, events: int = 1, reason: str | None = None) -> Arrival:
-    request = RawRequest(
+    request = RawRequest(MAIN_ACCOUNT,
         source=source, method="POST", url=f"https://hooks.example.com/hooks/{source}", query="",
         headers={"content-type": "application/json"}, body=b"{}", received_at=START + number * SECOND,
         client="203.0.113.9",
@@ -63,9 +64,9 @@ def settle(store: Store, event_id: str, state: str, lead_id: str | None = None) 
 def test_events_come_newest_first_a_page_at_a_time(store: Store) -> None:
     ids = arrive(store, *(arrival(number) for number in range(5)))
     with store.read() as connection:
-        first = list_events(connection, limit=2)
-        second = list_events(connection, limit=2, before=first[-1].id)
-        third = list_events(connection, limit=2, before=second[-1].id)
+        first = list_events(connection, MAIN_ACCOUNT, limit=2)
+        second = list_events(connection, MAIN_ACCOUNT, limit=2, before=first[-1].id)
+        third = list_events(connection, MAIN_ACCOUNT, limit=2, before=second[-1].id)
     assert [line.id for line in (*first, *second, *third)] == [f"{id}-0" for id in reversed(ids)]
     newest = first[0]
     assert (newest.source, newest.type, newest.state) == ("stripe", "invoice.paid", "received")
@@ -78,11 +79,12 @@ def test_events_of_one_source_or_state_only(store: Store) -> None:
     settle(store, f"{dead}-0", "dead")
     settle(store, f"{ignored}-0", "ignored")
     with store.read() as connection:
-        by_source = list_events(connection, limit=9, source="stripe")
+        by_source = list_events(connection, MAIN_ACCOUNT, limit=9, source="stripe")
         by_state = {
-            state: [line.id for line in list_events(connection, limit=9, state=state)] for state in EventState
+            state: [line.id for line in list_events(connection, MAIN_ACCOUNT, limit=9, state=state)]
+            for state in EventState
         }
-        (line,) = list_events(connection, limit=9, state=EventState.DEAD, source="stripe")
+        (line,) = list_events(connection, MAIN_ACCOUNT, limit=9, state=EventState.DEAD, source="stripe")
     assert [line.id for line in by_source] == [f"{waiting}-0", f"{dead}-0"]
     assert by_state == {
         "received": [f"{waiting}-0"],
@@ -104,7 +106,10 @@ def test_events_of_a_lead_a_type_a_time_and_all_of_it_together(store: Store) -> 
 
     def found(**wanted: Unpack[EventFilter]) -> list[str]:
         with store.read() as connection:
-            return [line.id.removesuffix("-0") for line in list_events(connection, limit=9, **wanted)]
+            return [
+                line.id.removesuffix("-0")
+                for line in list_events(connection, MAIN_ACCOUNT, limit=9, **wanted)
+            ]
 
     assert found(lead_id="01LEAD") == [last, other, first]
     assert found(lead_id="01LEAD", source="stripe", type="invoice.paid", state=EventState.TRANSLATED) == [
@@ -128,11 +133,11 @@ def test_rejected_requests_with_their_reasons(store: Store) -> None:
         arrival(3, "chargebee", reason="missing_header"),
     )
     with store.read() as connection:
-        lines = list_rejected(connection, limit=9)
-        next_page = list_rejected(connection, limit=9, before=lines[0].id)
-        of_source = list_rejected(connection, limit=9, source="chargebee")
-        of_reason = list_rejected(connection, limit=9, reason="signature_mismatch")
-        early = list_rejected(connection, limit=9, since=START, until=START + 2 * SECOND)
+        lines = list_rejected(connection, MAIN_ACCOUNT, limit=9)
+        next_page = list_rejected(connection, MAIN_ACCOUNT, limit=9, before=lines[0].id)
+        of_source = list_rejected(connection, MAIN_ACCOUNT, limit=9, source="chargebee")
+        of_reason = list_rejected(connection, MAIN_ACCOUNT, limit=9, reason="signature_mismatch")
+        early = list_rejected(connection, MAIN_ACCOUNT, limit=9, since=START, until=START + 2 * SECOND)
     assert [(line.source, line.reason) for line in lines] == [
         ("chargebee", "missing_header"),
         ("stripe", "signature_mismatch"),
@@ -149,22 +154,27 @@ def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(
     change = FieldChange("plan", "Pro", "latest", "mappings/stripe/mapping.yaml:9", "the plan")
     settle(store, event_id, "translated", lead_id)
     with store.write() as connection:
-        records.add(connection, [Record(lead_id)], START)
-        identifiers.link(connection, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id})
-        updates.put(connection, [(lead_id, Update(event_id, (START, "stripe/evt"), (change,), "v1"))])
+        records.add(connection, [Record(MAIN_ACCOUNT, lead_id)], START)
+        identifiers.link(
+            connection, MAIN_ACCOUNT, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id}
+        )
+        updates.put(
+            connection, MAIN_ACCOUNT, [(lead_id, Update(event_id, (START, "stripe/evt"), (change,), "v1"))]
+        )
         carried = Write(lead_id, {"guid": "8a41"}, {"plan": "Pro"}, [event_id])
         other = Write(lead_id, {"guid": "8a41"}, {"plan": "Basic"}, [f"{request_id}-01"])
         failed = Outcome("again", 500, Cause("server_error", "HubSpot answered 500", ""))
         attempts = [(carried, failed), (other, Outcome("done", 200)), (carried, Outcome("done", 200))]
         add_attempts(
             connection,
+            MAIN_ACCOUNT,
             [
                 Attempt(operation, outcome, START + number * SECOND, 1500)
                 for number, (operation, outcome) in enumerate(attempts)
             ],
         )
     with store.read() as connection:
-        found = find_event(connection, event_id)
+        found = find_event(connection, MAIN_ACCOUNT, event_id)
     assert found is not None
     assert found.line.lead == {"guid": "8a41", "email": "jane@example.com"}
     assert (found.mapping_version, found.lead_state, found.changes) == ("v1", "clean", (change,))
@@ -179,9 +189,12 @@ def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(
 def test_a_request_whole_and_its_events_in_order(store: Store) -> None:
     batch, neighbour = arrive(store, arrival(1, events=11), arrival(2))
     with store.read() as connection:
-        request = find_request(connection, batch)
-        lines = events_of_request(connection, batch)
-        missing = find_request(connection, "01NOTHING"), find_event(connection, "01NOTHING-0")
+        request = find_request(connection, MAIN_ACCOUNT, batch)
+        lines = events_of_request(connection, MAIN_ACCOUNT, batch)
+        missing = (
+            find_request(connection, MAIN_ACCOUNT, "01NOTHING"),
+            find_event(connection, MAIN_ACCOUNT, "01NOTHING-0"),
+        )
     assert request is not None
     assert (request.body, request.body_size, request.reason) == (b"{}", 2, None)
     assert request.headers == {"content-type": "application/json"}

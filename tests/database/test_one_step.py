@@ -15,7 +15,7 @@ from sqlalchemy import delete
 
 from integration.authoring.rehearse import Rehearsal, rehearse
 from integration.config.sources import Source
-from integration.core.values import EventState, RawRequest, Wire
+from integration.core.values import MAIN_ACCOUNT, EventState, RawRequest, Wire
 from integration.pipeline.replay import Plan
 from integration.store import tables
 from integration.store.engine import Store
@@ -67,7 +67,7 @@ def tried(engine: Engine, events: Sequence[Mapping[str, object]]) -> Rehearsal:
     assert isinstance(source, Source)
     body = json.dumps({"events": batch_of(events)}).encode()
     headers = {"content-type": "application/json"}
-    request = RawRequest("shop", "POST", "https://x/hooks/shop", "", headers, body, START)
+    request = RawRequest(MAIN_ACCOUNT, "shop", "POST", "https://x/hooks/shop", "", headers, body, START)
     return rehearse(configuration, source, request, max_body_bytes=MIB)
 
 
@@ -87,7 +87,7 @@ def sent_by(work: Sequence[tuple[str, Mapping[str, Wire | None]]]) -> Sent:
 
 def states_of(engine: Engine) -> list[EventState]:
     with engine.store.read() as connection:
-        return [line.state for line in reversed(list_events(connection, limit=100))]
+        return [line.state for line in reversed(list_events(connection, MAIN_ACCOUNT, limit=100))]
 
 
 def test_three_events_that_meet_in_the_last_one_are_one_request(engine: Engine) -> None:
@@ -170,7 +170,7 @@ def sent_by_plan(plan: Plan) -> Sent:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(EVENTS, st.integers(1, 8))
 def test_try_worker_plan_and_replay_agree_on_any_events(
     engines: tuple[Engine, Engine], events: list[dict[str, object]], batch: int

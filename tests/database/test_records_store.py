@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from integration.core.values import Cause
+from integration.core.values import MAIN_ACCOUNT, Cause
 from integration.lead.merge import before
 from integration.lead.record import Priority, Record, RecordState, Refusal
 from integration.store import identifiers, records
@@ -16,7 +16,7 @@ NOW = 1_000_000_000
 def add_due(store: Store, *due_at: int) -> list[str]:
     ids = [f"lead-{number}" for number in range(len(due_at))]
     with store.write() as connection:
-        records.add(connection, [Record(id) for id in ids], NOW)
+        records.add(connection, [Record(MAIN_ACCOUNT, id) for id in ids], NOW)
         rows = records.lock(connection, ids)
         records.save(
             connection,
@@ -31,7 +31,10 @@ def add_due(store: Store, *due_at: int) -> list[str]:
 
 def claim(store: Store, worker: str, now: int = NOW, limit: int = 10, lease: int = 100) -> list[str]:
     with store.write() as connection:
-        return sorted(row.id for row in records.claim_due(connection, worker, now, now + lease, limit))
+        return sorted(
+            row.id
+            for row in records.claim_due(connection, MAIN_ACCOUNT, worker, now, now + lease, limit=limit)
+        )
 
 
 def held_by(store: Store, worker: str, ids: list[str]) -> set[str]:
@@ -41,11 +44,13 @@ def held_by(store: Store, worker: str, ids: list[str]) -> set[str]:
 
 def test_identifiers_find_their_lead(store: Store) -> None:
     with store.write() as connection:
-        records.add(connection, [Record("a")], NOW)
-        assert identifiers.link(connection, {("guid", "g1"): "a", ("email", "ann@example.com"): "a"})
+        records.add(connection, [Record(MAIN_ACCOUNT, "a")], NOW)
+        assert identifiers.link(
+            connection, MAIN_ACCOUNT, {("guid", "g1"): "a", ("email", "ann@example.com"): "a"}
+        )
 
         found = identifiers.find_by_identifiers(
-            connection, {("email", "ann@example.com"), ("email", "x"), ("guid", "g2")}
+            connection, MAIN_ACCOUNT, {("email", "ann@example.com"), ("email", "x"), ("guid", "g2")}
         )
         known_by = identifiers.identifiers_of(connection, ["a"])
 
@@ -55,8 +60,8 @@ def test_identifiers_find_their_lead(store: Store) -> None:
 
 def test_linking_what_is_linked_already_says_so(store: Store) -> None:
     with store.write() as connection:
-        assert identifiers.link(connection, {("guid", "g1"): "a"})
-        assert not identifiers.link(connection, {("guid", "g1"): "b", ("guid", "g2"): "b"})
+        assert identifiers.link(connection, MAIN_ACCOUNT, {("guid", "g1"): "a"})
+        assert not identifiers.link(connection, MAIN_ACCOUNT, {("guid", "g1"): "b", ("guid", "g2"): "b"})
 
 
 def test_a_claimed_lead_is_nobody_elses(store: Store) -> None:
@@ -79,10 +84,10 @@ def test_the_leads_of_a_silent_worker_are_due_again(store: Store) -> None:
     claim(store, "one", lease=100)
 
     with store.write() as connection:
-        assert records.recover_expired(connection, NOW + 100) == 0
+        assert records.recover_expired(connection, MAIN_ACCOUNT, NOW + 100) == 0
         records.renew_leases(connection, "one", ids, NOW + 200)
-        assert records.recover_expired(connection, NOW + 200) == 0
-        assert records.recover_expired(connection, NOW + 201) == 1
+        assert records.recover_expired(connection, MAIN_ACCOUNT, NOW + 200) == 0
+        assert records.recover_expired(connection, MAIN_ACCOUNT, NOW + 201) == 1
 
     assert claim(store, "two", now=NOW + 201) == ids
     assert held_by(store, "one", ids) == set()
@@ -94,7 +99,7 @@ def test_a_worker_that_stops_gives_back_what_it_holds(store: Store) -> None:
     claim(store, "one")
 
     with store.write() as connection:
-        records.release(connection, "one", NOW + 1)
+        records.release(connection, MAIN_ACCOUNT, "one", NOW + 1)
 
     assert claim(store, "two", now=NOW + 1) == ids
 
@@ -103,14 +108,15 @@ def test_it_says_when_the_next_lead_is_due(store: Store) -> None:
     add_due(store, NOW + 7, NOW + 3)
 
     with store.read() as connection:
-        assert records.next_due_at(connection) == NOW + 3
-        assert records.anything_due(connection, NOW + 2) is False
-        assert records.anything_due(connection, NOW + 3) is True
+        assert records.next_due_at(connection, MAIN_ACCOUNT) == NOW + 3
+        assert records.anything_due(connection, MAIN_ACCOUNT, NOW + 2) is False
+        assert records.anything_due(connection, MAIN_ACCOUNT, NOW + 3) is True
 
 
 def test_a_saved_lead_comes_back_as_it_was(store: Store) -> None:
     (id,) = add_due(store, NOW)
     row = Record(
+        MAIN_ACCOUNT,
         id,
         RecordState.DUE,
         before({"city": "Berlin"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from integration.core.errors import LeadwireError
-from integration.core.values import Cause, Outcome
+from integration.core.values import MAIN_ACCOUNT, Cause, Outcome
 from integration.lead.merge import pending
 from integration.lead.record import Priority
 from integration.pipeline.replay import Counts, compile_where
@@ -21,7 +21,7 @@ BOB = {"guid": "bob"}
 
 def states(engine: Engine) -> list[str]:
     with engine.store.read() as connection:
-        return [line.state for line in reversed(list_events(connection, limit=100))]
+        return [line.state for line in reversed(list_events(connection, MAIN_ACCOUNT, limit=100))]
 
 
 def test_delivered_history_sends_nothing(engine: Engine) -> None:
@@ -147,7 +147,9 @@ def test_live_changes_go_before_replayed_ones(engine: Engine) -> None:
     assert (engine.lead("ann").priority, engine.lead("bob").priority) == (Priority.REPLAYED, Priority.LIVE)
     assert engine.lead("ann").due_at < engine.lead("bob").due_at  # type: ignore[operator]
     with engine.store.write() as connection:
-        claimed = claim_due(connection, "other", engine.now + SECOND, engine.now + 2 * SECOND, limit=1)
+        claimed = claim_due(
+            connection, MAIN_ACCOUNT, "other", engine.now + SECOND, engine.now + 2 * SECOND, limit=1
+        )
     assert [row.id for row in claimed] == [engine.lead("bob").id]
 
 
@@ -267,7 +269,7 @@ class TestRejected:
         assert engine.values("ann") == {"score": 5}
         assert states(engine) == ["translated"]
         with engine.store.read() as connection:
-            assert find_event(connection, f"{repeated}-0") is not None
+            assert find_event(connection, MAIN_ACCOUNT, f"{repeated}-0") is not None
 
     def test_a_handshake_stays_rejected_it_is_no_event(self, engine: Engine) -> None:
         ping = "handshake: [{when: {kind: ping}, body: id, verified: true, reply: '{value}'}]\nevent:\n"

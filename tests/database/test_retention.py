@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from integration.core.clock import first_id_at
-from integration.core.values import Cause, Outcome
+from integration.core.values import MAIN_ACCOUNT, Cause, Outcome
 from integration.operate import retention
 from integration.pipeline.replay import Counts
 from integration.store import history, records
@@ -20,7 +20,7 @@ ANN = {"guid": "ann"}
 
 def kept(engine: Engine, *request_ids: str) -> list[bool]:
     with engine.store.read() as connection:
-        return [find_request(connection, id) is not None for id in request_ids]
+        return [find_request(connection, MAIN_ACCOUNT, id) is not None for id in request_ids]
 
 
 def count(engine: Engine, table: str) -> int:

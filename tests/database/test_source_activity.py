@@ -7,7 +7,7 @@ import re
 from sqlalchemy import event, text
 
 from integration.core.clock import new_id
-from integration.core.values import Cause, EventEnd, EventState, IncomingEvent, RawRequest
+from integration.core.values import MAIN_ACCOUNT, Cause, EventEnd, EventState, IncomingEvent, RawRequest
 from integration.store import inbox
 from integration.store.engine import Store
 from integration.store.inbox import Arrival
@@ -21,7 +21,7 @@ def arrive(
     store: Store, source: str, hours_ago: int, *, type: str = "paid", reason: str | None = None
 ) -> str:
     """Store a request with one event, or a rejected one; returns the request's id."""
-    request = RawRequest(
+    request = RawRequest(MAIN_ACCOUNT,
         source=source, method="POST", url=f"/hooks/{source}", query="", headers={}, body=b"{}",
         received_at=NOW - hours_ago * HOUR,
     )  # fmt: skip
@@ -47,7 +47,7 @@ def test_the_last_event_and_the_failures_of_the_last_day(store: Store) -> None:
         arrive(store, "stripe", hours, reason="signature_mismatch")
     arrive(store, "silent", 1, reason="missing_header")
     with store.read() as connection:
-        found = source_activities(connection, ["stripe", "shop", "silent", "new"], NOW)
+        found = source_activities(connection, MAIN_ACCOUNT, ["stripe", "shop", "silent", "new"], NOW)
     assert found == {
         "stripe": SourceActivity(NOW - 2 * HOUR, "paid", rejected=3, dead=1),
         "shop": SourceActivity(NOW - 30 * HOUR, "paid"),
@@ -61,15 +61,17 @@ def test_an_event_whose_request_is_pruned_has_its_type_still(store: Store) -> No
     with store.write() as connection:
         connection.execute(text("DELETE FROM requests"))
     with store.read() as connection:
-        assert source_activities(connection, ["stripe"], NOW)["stripe"] == SourceActivity(None, "paid")
+        assert source_activities(connection, MAIN_ACCOUNT, ["stripe"], NOW)["stripe"] == SourceActivity(
+            None, "paid"
+        )
 
 
 def test_no_source_at_all_and_more_than_one_union_holds(store: Store) -> None:
     arrive(store, "s249", 1)
     names = [f"s{number}" for number in range(250)]
     with store.read() as connection:
-        assert source_activities(connection, [], NOW) == {}
-        found = source_activities(connection, names, NOW)
+        assert source_activities(connection, MAIN_ACCOUNT, [], NOW) == {}
+        found = source_activities(connection, MAIN_ACCOUNT, names, NOW)
     assert list(found) == names
     assert found["s249"].last_event_type == "paid"
 
@@ -83,7 +85,7 @@ def test_three_queries_for_all_sources_none_of_which_scans_a_table(store: Store)
 
     event.listen(store.engine, "before_cursor_execute", keep)
     with store.read() as connection:
-        source_activities(connection, ["stripe", "shop", "silent"], NOW)
+        source_activities(connection, MAIN_ACCOUNT, ["stripe", "shop", "silent"], NOW)
     event.remove(store.engine, "before_cursor_execute", keep)
     assert len(asked) == 3
     for (statement, parameters), index in zip(
@@ -122,4 +124,4 @@ def _plan(store: Store, statement: str, parameters: object) -> str:
 def test_a_rejected_request_is_not_an_event(store: Store) -> None:
     arrive(store, "shop", 1, reason="bad_json")
     with store.read() as connection:
-        assert source_activities(connection, ["shop"], NOW)["shop"].last_event_at is None
+        assert source_activities(connection, MAIN_ACCOUNT, ["shop"], NOW)["shop"].last_event_at is None

@@ -9,7 +9,7 @@ from multiprocessing.synchronize import Barrier
 import pytest
 from sqlalchemy import func, select
 
-from integration.core.values import IncomingEvent, RawRequest
+from integration.core.values import MAIN_ACCOUNT, IncomingEvent, RawRequest
 from integration.store.engine import Store
 from integration.store.inbox import REJECTED_BODY_BYTES, Arrival, Receipt, store_arrivals
 from integration.store.tables import events, requests
@@ -18,7 +18,7 @@ AT = 1_790_000_000_000_000
 
 
 def arrival(*keys: str, source: str = "stripe", body: bytes = b"{}", reason: str | None = None) -> Arrival:
-    request = RawRequest(
+    request = RawRequest(MAIN_ACCOUNT,
         source=source, method="POST", url=f"http://here/hooks/{source}", query="",
         headers={"content-type": "application/json"}, body=body, received_at=AT, client="192.0.2.1",
     )  # fmt: skip

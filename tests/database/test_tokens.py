@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from integration.core.durations import TOKEN_LEASE_SECONDS
 from integration.core.errors import StoreUnavailableError
-from integration.core.values import MICROS_PER_SECOND, Cause
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Cause
 from integration.http.client import Client
 from integration.http.oauth import Credentials, Grant, TokenUnavailableError, refresh
 from integration.hubspot.hubspot_token import oauth_at
@@ -49,10 +49,10 @@ class Hub:
         store: Store,
         secret: str = "client-secret",
         refresh_token: str = "refresh",
-        account: str = "hubspot",
+        name: str = token_rows.HUBSPOT,
     ) -> SharedToken:
         credentials = Credentials("client", secret, refresh_token)
-        return SharedToken(store, lambda: self.now, account, credentials, self.fetch)
+        return SharedToken(store, MAIN_ACCOUNT, name, lambda: self.now, credentials, fetch=self.fetch)
 
 
 @pytest.fixture

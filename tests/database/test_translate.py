@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from integration.config.sources import Sources
-from integration.core.values import IncomingEvent, RawRequest
+from integration.core.values import MAIN_ACCOUNT, IncomingEvent, RawRequest
 from integration.lead.merge import pending
 from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator, translate_events
@@ -43,7 +43,7 @@ def sources(tmp_path: Path) -> Sources:
 
 def arrival(number: int, **payload: object) -> Arrival:
     payload = {"id": f"evt_{number}", "type": "moved", "at": 1_764_000_000 + number} | payload
-    request = RawRequest(
+    request = RawRequest(MAIN_ACCOUNT,
         source="shop", method="POST", url="http://localhost/hooks/shop", query="", headers={},
         body=json.dumps(payload).encode(), received_at=START + number, redacted=True,
     )  # fmt: skip
@@ -54,7 +54,9 @@ def translated(store: Store, sources: Sources, *arrivals: Arrival) -> None:
     with store.write() as connection:
         store_arrivals(connection, arrivals)
     timing = BundleTiming.from_seconds(2, 10)
-    translator = Translator(store, sources, lambda: START, timing, worker="one", max_body_bytes=10_000)
+    translator = Translator(
+        store, MAIN_ACCOUNT, sources, lambda: START, timing, worker="one", max_body_bytes=10_000
+    )
     while translator.run_once():
         pass
 
@@ -138,8 +140,12 @@ def test_an_event_claimed_by_a_worker_that_died_is_taken_up_when_its_lease_is_ov
         store_arrivals(connection, [arrival(1, guid="g1", city="Berlin")])
     clock = [START]
     timing = BundleTiming.from_seconds(0, 0)
-    dying = Translator(store, sources, lambda: clock[0], timing, worker="one", max_body_bytes=10_000)
-    other = Translator(store, sources, lambda: clock[0], timing, worker="two", max_body_bytes=10_000)
+    dying = Translator(
+        store, MAIN_ACCOUNT, sources, lambda: clock[0], timing, worker="one", max_body_bytes=10_000
+    )
+    other = Translator(
+        store, MAIN_ACCOUNT, sources, lambda: clock[0], timing, worker="two", max_body_bytes=10_000
+    )
 
     assert len(dying._claim()) == 1
     assert other.run_once() == 0
@@ -152,8 +158,12 @@ def test_a_worker_whose_lease_ran_out_writes_nothing(store: Store, sources: Sour
         store_arrivals(connection, [arrival(1, guid="g1", city="Berlin")])
     clock = [START]
     timing = BundleTiming.from_seconds(0, 0)
-    slow = Translator(store, sources, lambda: clock[0], timing, worker="one", max_body_bytes=10_000)
-    other = Translator(store, sources, lambda: clock[0], timing, worker="two", max_body_bytes=10_000)
+    slow = Translator(
+        store, MAIN_ACCOUNT, sources, lambda: clock[0], timing, worker="one", max_body_bytes=10_000
+    )
+    other = Translator(
+        store, MAIN_ACCOUNT, sources, lambda: clock[0], timing, worker="two", max_body_bytes=10_000
+    )
     claimed = slow._claim()
     clock[0] += 11_000_000
     other.run_once()

@@ -20,11 +20,12 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, MetaData, text
 
 from integration.cli import main
-from integration.core.values import Outcome
+from integration.core.values import MAIN_ACCOUNT, Outcome
 from integration.http.oauth import Credentials, Grant
 from integration.pipeline.shared_token import SharedToken
 from integration.store.engine import Store
 from integration.store.schema import require_current
+from integration.store.token_rows import HUBSPOT
 from integration.store.upgrade import migrations, upgrade
 from tests.engine import SECOND, Engine, running
 from tests.standin import standing_in
@@ -145,7 +146,9 @@ def test_the_token_of_before_is_used(engine: Engine) -> None:
     def asked_again(_: Credentials) -> Grant:
         pytest.fail("there is a token that is good for days")
 
-    token = SharedToken(engine.store, lambda: engine.now, "hubspot", CREDENTIALS, asked_again)
+    token = SharedToken(
+        engine.store, MAIN_ACCOUNT, HUBSPOT, lambda: engine.now, CREDENTIALS, fetch=asked_again
+    )
     assert token.value() == "token-of-the-old-version"
 
 

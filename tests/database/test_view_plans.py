@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from integration.core.values import EventState
+from integration.core.values import MAIN_ACCOUNT, EventState
 from integration.lead.record import RecordState
 from integration.store import dead_rows
 from integration.store.engine import Store
@@ -32,37 +32,57 @@ EVENTS: list[tuple[EventFilter, str]] = [
     ({"state": EventState.RECEIVED}, "events_received"),
     ({"state": EventState.TRANSLATED}, "events_settled"),
     ({"state": EventState.IGNORED}, "events_settled"),
-    ({"state": EventState.DEAD, "source": "s1", "type": "t1"}, "events_settled|events_dead"),
-    ({"state": EventState.DEAD, "cause": "c1"}, "events_dead"),
-    ({"state": EventState.DEAD, "cause": "c1", "source": "s1"}, "events_dead"),
+    ({"state": EventState.DEAD, "source": "s1", "type": "t1"}, "events_settled|events_dead_of_account"),
+    ({"state": EventState.DEAD, "cause": "c1"}, "events_dead_of_account"),
+    ({"state": EventState.DEAD, "cause": "c1", "source": "s1"}, "events_dead_of_account"),
     ({"lead_id": "l1"}, "events_by_lead"),
     ({"lead_id": "l1", "source": "s1", "type": "t1", "state": EventState.DEAD, "since": 1}, "events_by_lead"),
 ]
 LEADS: list[tuple[dict[str, Any], str]] = [
     ({}, "primary"),
-    ({"state": RecordState.DEAD, "cause": "c1"}, "leads_dead"),
+    ({"state": RecordState.DEAD, "cause": "c1"}, "leads_dead_of_account"),
     ({"state": RecordState.DUE, "cause": "c1"}, "leads_due_by_cause"),
     ({"what": WaitsFor.TURN}, "leads_due_by_cause"),
     ({"what": WaitsFor.IDENTITY, "cause": "unresolved"}, "leads_due_by_cause"),
 ]
 OTHERS: list[tuple[str, Query, str]] = [
-    ("rejected", lambda c: list_rejected(c, limit=9, before="z"), "requests_rejected_by_id"),
-    ("rejected, reason", lambda c: list_rejected(c, limit=9, reason="r", since=1), "requests_rejected_by_id"),
-    ("rejected, source", lambda c: list_rejected(c, limit=9, source="s1"), "requests_rejected"),
-    ("groups of events", dead_views._event_groups, "events_dead|events_dead_by_time"),
-    ("groups of leads", dead_views._lead_groups, "leads_dead|leads_dead_by_time"),
-    ("retry of events", lambda c: dead_rows.retry_events(c, "c1", "0", 9, source=None), "events_dead"),
-    ("retry of leads", lambda c: dead_rows.retry_leads(c, "c1", "0", 9, 1, lead_id=None), "leads_dead"),
-    ("what leads wait for", lambda c: count_waiting(c, paused=False), "leads_due_by_cause"),
+    ("rejected", lambda c: list_rejected(c, MAIN_ACCOUNT, limit=9, before="z"), "requests_rejected_by_id"),
+    (
+        "rejected, reason",
+        lambda c: list_rejected(c, MAIN_ACCOUNT, limit=9, reason="r", since=1),
+        "requests_rejected_by_id",
+    ),
+    ("rejected, source", lambda c: list_rejected(c, MAIN_ACCOUNT, limit=9, source="s1"), "requests_rejected"),
+    (
+        "groups of events",
+        lambda c: dead_views._event_groups(c, MAIN_ACCOUNT),
+        "events_dead_of_account|events_dead_of_account_by_time",
+    ),
+    (
+        "groups of leads",
+        lambda c: dead_views._lead_groups(c, MAIN_ACCOUNT),
+        "leads_dead_of_account|leads_dead_of_account_by_time",
+    ),
+    (
+        "retry of events",
+        lambda c: dead_rows.retry_events(c, MAIN_ACCOUNT, "c1", "0", 9, source=None),
+        "events_dead_of_account",
+    ),
+    (
+        "retry of leads",
+        lambda c: dead_rows.retry_leads(c, MAIN_ACCOUNT, "c1", "0", 9, now=1, lead_id=None),
+        "leads_dead_of_account",
+    ),
+    ("what leads wait for", lambda c: count_waiting(c, MAIN_ACCOUNT, paused=False), "leads_due_by_cause"),
 ]
 
 
 def _of_events(wanted: EventFilter) -> Query:
-    return lambda connection: list_events(connection, limit=9, before="z", **wanted)
+    return lambda connection: list_events(connection, MAIN_ACCOUNT, limit=9, before="z", **wanted)
 
 
 def _of_leads(wanted: dict[str, Any]) -> Query:
-    return lambda connection: list_leads(connection, now=0, limit=9, before="z", **wanted)
+    return lambda connection: list_leads(connection, MAIN_ACCOUNT, now=0, limit=9, before="z", **wanted)
 
 
 CASES: list[tuple[str, Query, str]] = [

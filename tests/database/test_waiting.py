@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from integration.core.settings import RateLimit
-from integration.core.values import Cause, Outcome
+from integration.core.values import MAIN_ACCOUNT, Cause, Outcome
 from integration.hubspot.outcomes import not_found
 from integration.lead.record import NOT_FOUND_CAUSES, RecordState
 from integration.store import budget
@@ -44,14 +44,14 @@ def leads(engine: Engine) -> dict[str, str]:
 
 def listed(engine: Engine, **wanted: Any) -> list[str]:
     with engine.store.read() as connection:
-        found = list_leads(connection, now=engine.now, **{"limit": 9, **wanted})
+        found = list_leads(connection, MAIN_ACCOUNT, now=engine.now, **{"limit": 9, **wanted})
     return [lead.record.id for lead in found]
 
 
 def pause(engine: Engine) -> None:
     with engine.store.write() as connection:
-        budget.ensure_slots(connection, 2)
-        budget.pause(connection, Pause(engine.now + DAY, 1, "HubSpot answered 401"))
+        budget.ensure_slots(connection, MAIN_ACCOUNT, budget.REQUESTS, 2)
+        budget.pause(connection, MAIN_ACCOUNT, Pause(engine.now + DAY, 1, "HubSpot answered 401"))
 
 
 def test_leads_are_listed_by_what_they_wait_for(engine: Engine, leads: dict[str, str]) -> None:
@@ -107,7 +107,7 @@ def test_the_status_counts_what_leads_wait_for(engine: Engine, leads: dict[str, 
 
 def test_what_leads_wait_for_is_a_gauge(engine: Engine, leads: dict[str, str]) -> None:
     assert leads
-    text = gauges(engine.store, engine.sources.current, engine.now).decode()
+    text = gauges(engine.store, MAIN_ACCOUNT, engine.sources.current, engine.now).decode()
     assert 'leadwire_leads_waiting_for{what="identity"} 3.0' in text
     assert 'leadwire_leads_waiting_for{what="pause"} 0.0' in text
 
@@ -116,7 +116,7 @@ def test_the_status_tells_it_in_words(engine: Engine, leads: dict[str, str]) -> 
     assert leads
     pause(engine)
     with engine.store.read() as connection:
-        status = read_status(connection, engine.now, RateLimit(100, 10))
+        status = read_status(connection, MAIN_ACCOUNT, engine.now, RateLimit(100, 10))
     (waiting,) = (column for column in STATUS.columns if column.name == "waiting_for")
     assert waiting.cell(status, engine.now) == (
         "3 to be found at HubSpot (lead_not_found, unresolved); 1 for HubSpot, which failed (hubspot_error); "
@@ -126,8 +126,8 @@ def test_the_status_tells_it_in_words(engine: Engine, leads: dict[str, str]) -> 
 
 def test_a_lead_says_itself_what_it_waits_for(engine: Engine, leads: dict[str, str]) -> None:
     with engine.store.read() as connection:
-        found = {name: find_lead(connection, id, engine.now) for name, id in leads.items()}
-        details = lead_details(connection, leads["failing"], now=engine.now)
+        found = {name: find_lead(connection, MAIN_ACCOUNT, id, engine.now) for name, id in leads.items()}
+        details = lead_details(connection, MAIN_ACCOUNT, leads["failing"], now=engine.now)
     assert details is not None
     told = {name: LEADS.as_json(lead)["waits_for"] for name, lead in found.items() if lead}
     assert told == {
@@ -145,4 +145,4 @@ def test_a_failing_lead_counts_as_failing_while_all_is_paused() -> None:
 
 def told(engine: Engine) -> dict[str, Any]:
     with engine.store.read() as connection:
-        return STATUS.as_json(read_status(connection, engine.now + SECOND, RateLimit(100, 10)))
+        return STATUS.as_json(read_status(connection, MAIN_ACCOUNT, engine.now + SECOND, RateLimit(100, 10)))

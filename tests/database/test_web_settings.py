@@ -13,6 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.store.engine import Store
 from integration.store.views.request_views import RejectedLine, list_rejected
 from integration.web.app import create_app
@@ -55,7 +56,7 @@ def post(web: FlaskClient, source: str = "shop", token: str = "opensesame", **mo
 
 def rejected(store: Store, source: str = "shop") -> list[RejectedLine]:
     with store.read() as connection:
-        return list_rejected(connection, limit=100, source=source)
+        return list_rejected(connection, MAIN_ACCOUNT, limit=100, source=source)
 
 
 def test_rejected_keep_is_how_many_rejected_requests_of_a_source_stay(store: Store, web: Web) -> None:

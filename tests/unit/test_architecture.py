@@ -117,6 +117,43 @@ def own_or_not(file: Path) -> Iterator[str]:
     yield from (f"{name}." for name, _ in imports(file))
 
 
+def test_an_account_is_always_passed_explicitly() -> None:
+    assert [f"{file}:{line}" for file in MODULES for line in defaults_of(file, "account")] == []
+
+
+def defaults_of(file: Path, name: str) -> Iterator[int]:
+    """The lines where a parameter or a field of this name has a default."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.arguments):
+            last = [*node.posonlyargs, *node.args][len(node.posonlyargs + node.args) - len(node.defaults) :]
+            named = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+            with_default = [*last, *(parameter for parameter, default in named if default is not None)]
+            yield from (parameter.lineno for parameter in with_default if parameter.arg == name)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            yield from (node.lineno for _ in [1] if getattr(node.target, "id", "") == name)
+
+
+def test_the_account_in_use_is_named_at_the_edges_only() -> None:
+    naming = {file for file in MODULES if "MAIN_ACCOUNT" in names_in(file)}
+
+    assert naming <= {
+        PACKAGE / "core/values.py",  # which defines it
+        PACKAGE / "web/app.py",
+        PACKAGE / "worker.py",
+        *(PACKAGE / "cli").rglob("*.py"),
+    }
+
+
+def names_in(file: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return (
+        imported
+        | {node.id for node in nodes if isinstance(node, ast.Name)}
+        | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    )
+
+
 def test_there_are_no_cycles_between_modules() -> None:
     graph = {module_name(file): set(resolved(file)) for file in MODULES}
     state: dict[str, int] = {}

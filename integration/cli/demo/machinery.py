@@ -16,6 +16,7 @@ from pathlib import Path
 
 from integration.core.errors import LeadwireError
 from integration.core.settings import SETTINGS
+from integration.core.values import MAIN_ACCOUNT
 from integration.http.client import Answer, Bounds, Client, NoAnswer
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
@@ -81,7 +82,7 @@ class System:
 
     def _is_quiet(self) -> bool:
         with self.store.read() as connection:
-            backlog = read_backlog(connection)
+            backlog = read_backlog(connection, MAIN_ACCOUNT)
         return not backlog.events_received and not backlog.leads_waiting
 
 

@@ -16,7 +16,7 @@ from integration.config.folders import folder_of
 from integration.config.sources import Configuration
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.core.values import Cause, RawRequest, Secret
+from integration.core.values import MAIN_ACCOUNT, Cause, RawRequest, Secret
 from integration.lead.merge import FieldStates, confirm, pending
 from integration.store.views.event_views import find_event
 from integration.store.views.request_views import list_rejected
@@ -152,9 +152,11 @@ class Performer:
         """The states in which the deliveries ended, and why the last one changed nothing."""
         with self._system.store.read() as connection:
             if step.outcome == "refused":
-                (newest,) = list_rejected(connection, limit=1, source=step.deliveries[0].source) or (None,)
+                (newest,) = list_rejected(
+                    connection, MAIN_ACCOUNT, limit=1, source=step.deliveries[0].source
+                ) or (None,)
                 return ["rejected"] if newest else [], newest.detail if newest else ""
-            events = [find_event(connection, f"{answer.id}-0") for answer in answers]
+            events = [find_event(connection, MAIN_ACCOUNT, f"{answer.id}-0") for answer in answers]
         states = [event.line.state if event else "missing" for event in events]
         cause = events[-1].line.cause if events[-1] else None
         return states, _in_words(cause) if cause else ""

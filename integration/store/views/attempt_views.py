@@ -29,6 +29,7 @@ class AttemptLine:
     outcome: str
     fields: Mapping[str, Any]
     detail: str | None
+    account: str
 
 
 ATTEMPTS: View[AttemptLine] = View(
@@ -50,6 +51,7 @@ ATTEMPTS: View[AttemptLine] = View(
             lambda attempt: shown_value(dict(attempt.fields)) if attempt.fields else "",
         ),
         Column("detail", "detail", lambda attempt: attempt.detail),
+        Column("account", "", lambda attempt: attempt.account),
     ),
 )  # fmt: skip
 
@@ -71,4 +73,6 @@ def attempts_with(connection: Connection, lead_id: str, event_id: str) -> tuple[
 
 def _attempt_line(row: Row[Any]) -> AttemptLine:
     fields = json.loads(row.fields)
-    return AttemptLine(row.id, row.started_at, row.duration, row.status, row.outcome, fields, row.detail)
+    return AttemptLine(
+        row.id, row.started_at, row.duration, row.status, row.outcome, fields, row.detail, row.account
+    )

@@ -1,6 +1,7 @@
 """Dead letters by cause, as people look at them: how many, since when, an example, and the cure.
 
-By the partial indexes `events_dead` and `leads_dead` (cause, id), which hold only what is dead.
+By the partial indexes `events_dead_of_account` and `leads_dead_of_account` (account, cause, id), which
+hold only what is dead.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, select
 
 from integration.core.values import Cause, Micros
 from integration.store.dead_rows import Kind as LetterKind
@@ -25,6 +26,7 @@ class DeadGroup:
     newest one, and `cause` is what is said of it.
     """
 
+    account: str
     kind: LetterKind
     cause: Cause
     count: int
@@ -49,25 +51,26 @@ DEAD: View[DeadGroup] = View(
             lambda group: group.example,
             lambda group: f"leadwire dead show {group.example}",
         ),
+        Column("account", "", lambda group: group.account),
         Column("", "retry", lambda group: f"leadwire dead retry --cause {group.cause.code}"),
     ),
 )
 
 
-def dead_groups(connection: Connection) -> list[DeadGroup]:
-    """The dead letters by kind and cause, the largest groups first."""
-    groups = [*_event_groups(connection), *_lead_groups(connection)]
+def dead_groups(connection: Connection, account: str) -> list[DeadGroup]:
+    """The account's dead letters by kind and cause, the largest groups first."""
+    groups = [*_event_groups(connection, account), *_lead_groups(connection, account)]
     return sorted(groups, key=lambda group: (-group.count, group.kind, group.cause.code))
 
 
-def _event_groups(connection: Connection) -> list[DeadGroup]:
+def _event_groups(connection: Connection, account: str) -> list[DeadGroup]:
     ends = (
         func.count().label("number"),
         func.min(events.c.id).label("first"),
         func.max(events.c.id).label("last"),
     )
     groups = connection.execute(
-        _of_cause(select(events.c.cause, *ends), in_state(events, "dead"), events.c.cause)
+        _of_cause(select(events.c.cause, *ends), _dead_in(account, events), events.c.cause)
     ).all()
     wanted = {id for group in groups for id in (group.first, group.last)}
     found = {
@@ -80,14 +83,15 @@ def _event_groups(connection: Connection) -> list[DeadGroup]:
     }
     return [
         DeadGroup(
-            "event", Cause(group.cause, found[group.last].detail or "", found[group.last].cure or ""),
+            account, "event",
+            Cause(group.cause, found[group.last].detail or "", found[group.last].cure or ""),
             group.number, found[group.first].received_at, found[group.last].received_at, group.last,
         )
         for group in groups
     ]  # fmt: skip
 
 
-def _lead_groups(connection: Connection) -> list[DeadGroup]:
+def _lead_groups(connection: Connection, account: str) -> list[DeadGroup]:
     since = func.coalesce(leads.c.failing_since, leads.c.updated_at)
     ends = (
         func.count().label("number"),
@@ -96,18 +100,23 @@ def _lead_groups(connection: Connection) -> list[DeadGroup]:
         func.max(leads.c.id).label("last"),
     )
     groups = connection.execute(
-        _of_cause(select(leads.c.cause, *ends), in_state(leads, "dead"), leads.c.cause)
+        _of_cause(select(leads.c.cause, *ends), _dead_in(account, leads), leads.c.cause)
     ).all()
     last = {group.last for group in groups}
     examples = select(leads.c.id, leads.c.detail, leads.c.cure).where(one_of(leads.c.id, last))
     found = {row.id: row for row in connection.execute(examples)}
     return [
         DeadGroup(
-            "lead", Cause(group.cause, found[group.last].detail or "", found[group.last].cure or ""),
+            account, "lead",
+            Cause(group.cause, found[group.last].detail or "", found[group.last].cure or ""),
             group.number, group.oldest, group.newest, group.last,
         )
         for group in groups
     ]  # fmt: skip
+
+
+def _dead_in(account: str, table: Table) -> ColumnElement[bool]:
+    return and_(in_state(table, "dead"), table.c.account == account)
 
 
 def _of_cause(query: Select[Any], dead: ColumnElement[bool], cause: ColumnElement[Any]) -> Select[Any]:

@@ -44,14 +44,14 @@ _FETCH: View[FetchLine] = View(
 )  # fmt: skip
 
 
-def event_page(connection: Connection, id: str, *, most_body_bytes: int) -> Page | None:
-    """The page of the event or request with this id; None if there is neither."""
+def event_page(connection: Connection, account: str, id: str, *, most_body_bytes: int) -> Page | None:
+    """The page of the account's event or request with this id; None if it has neither."""
     request_id = id.partition("-")[0]
-    request, event = find_request(connection, request_id), find_event(connection, id)
+    request, event = find_request(connection, account, request_id), find_event(connection, account, id)
     if request is None or (event is None and id != request_id):
         return None
     body = readable(request.headers, request.body, most_body_bytes)
-    siblings = events_of_request(connection, request_id) if event is None else []
+    siblings = events_of_request(connection, account, request_id) if event is None else []
     fetch = fetches.of_event(connection, id)
     sections = (
         *request_sections(request, body),

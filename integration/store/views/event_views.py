@@ -16,6 +16,7 @@ from integration.core.clock import first_id_at
 from integration.core.values import Cause, EventState, FieldChange, Micros
 from integration.core.words import name_of, told_value
 from integration.store import updates
+from integration.store.account_keys import key_of
 from integration.store.identifiers import identifiers_of
 from integration.store.tables import events, in_state, is_settled, leads, requests
 from integration.store.views.attempt_views import AttemptLine, attempts_with
@@ -35,6 +36,7 @@ class EventLine:
     dedup_key: str
     lead: Mapping[str, str]
     cause: Cause | None
+    account: str
     lead_id: str | None = None
 
 
@@ -86,6 +88,7 @@ EVENTS: View[EventLine] = View(
         _CAUSE,
         Column("occurred_at", "", lambda line: line.occurred_at, kind=Kind.TIME),
         Column("source_event_id", "", lambda line: line.dedup_key),
+        Column("account", "", lambda line: line.account),
     ),
 )
 
@@ -118,20 +121,26 @@ CHANGES: View[FieldChange] = View(
 
 
 def list_events(
-    connection: Connection, *, limit: int, before: str | None = None, **wanted: Unpack[EventFilter]
+    connection: Connection,
+    account: str,
+    *,
+    limit: int,
+    before: str | None = None,
+    **wanted: Unpack[EventFilter],
 ) -> list[EventLine]:
-    """The newest events of these that are older than the id `before`.
+    """The account's newest events of these that are older than the id `before`.
 
-    By `events_by_lead`, `events_dead` (a cause), `events_received`, `events_settled`, `events_by_type`,
-    `events_by_source`, or the primary key. What narrows less is asked of the rows that the index gives.
+    By `events_by_lead`, `events_dead_of_account` (a cause), `events_received`, `events_settled`,
+    `events_by_type`, `events_by_source`, or the primary key. What narrows less is asked of the rows that the
+    index gives.
     """
-    query = _EVENTS.where(*_conditions(wanted), *_id_range(wanted, before))
+    query = _EVENTS.where(*_conditions(account, wanted), *_id_range(wanted, before))
     return _event_lines(connection, query.order_by(events.c.id.desc()).limit(limit))
 
 
-def find_event(connection: Connection, id: str) -> EventDetails | None:
-    """The event with this id; None if there is none. All by primary keys, and `attempts_by_lead`."""
-    lines = _event_lines(connection, _EVENTS.where(events.c.id == id))
+def find_event(connection: Connection, account: str, id: str) -> EventDetails | None:
+    """The account's event with this id; None if it has none. By primary keys, and `attempts_by_lead`."""
+    lines = _event_lines(connection, _events_of(account).where(events.c.id == id))
     if not lines:
         return None
     about = connection.execute(
@@ -145,21 +154,26 @@ def find_event(connection: Connection, id: str) -> EventDetails | None:
     return EventDetails(lines[0], about.mapping_version, changes, about.state, carried)
 
 
-def events_of_request(connection: Connection, request_id: str) -> list[EventLine]:
+def events_of_request(connection: Connection, account: str, request_id: str) -> list[EventLine]:
     """The events that a request brought, in its order. By primary key: their ids begin with the request's."""
     after_dash = chr(ord("-") + 1)
-    query = _EVENTS.where(events.c.id > f"{request_id}-", events.c.id < f"{request_id}{after_dash}")
+    mine = _events_of(account)
+    query = mine.where(events.c.id > f"{request_id}-", events.c.id < f"{request_id}{after_dash}")
     return _event_lines(connection, query.order_by(events.c.position))
 
 
-def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+def _conditions(account: str, wanted: EventFilter) -> list[ColumnElement[bool]]:
     """One condition leads, by an index that has its rows in the order of ids; no other can lead astray."""
     leading = _leading(wanted)
     columns = ((name, events.c[name], wanted.get(name)) for name in ("lead_id", "cause", "type", "source"))
+    of_account = events.c.account if leading == "cause" else func.coalesce(events.c.account, "")
     conditions = [
-        column == value if name == leading else func.coalesce(column, "") == value
-        for name, column, value in columns
-        if value is not None
+        of_account == account,
+        *(
+            column == value if name == leading else func.coalesce(column, "") == value
+            for name, column, value in columns
+            if value is not None
+        ),
     ]
     state = wanted.get("state")
     if state is None:
@@ -196,12 +210,17 @@ _EVENTS: Select[Any] = select(
     events.c.occurred_at,
     events.c.state,
     events.c.dedup_key,
+    events.c.account,
     events.c.lead_id,
     events.c.cause,
     events.c.detail,
     events.c.cure,
     requests.c.received_at,
 ).join(requests, requests.c.id == events.c.request_id)
+
+
+def _events_of(account: str) -> Select[Any]:
+    return _EVENTS.where(events.c.account == account)
 
 
 def _event_lines(connection: Connection, query: Select[Any]) -> list[EventLine]:
@@ -218,7 +237,8 @@ def _event_line(row: Row[Any], lead: Mapping[str, str]) -> EventLine:
         occurred_at=row.occurred_at,
         received_at=row.received_at,
         state=EventState(row.state),
-        dedup_key=row.dedup_key,
+        dedup_key=key_of(row.account, row.dedup_key),
+        account=row.account,
         lead=lead,
         lead_id=row.lead_id,
         cause=Cause(row.cause, row.detail or "", row.cure or "") if row.cause else None,

@@ -13,10 +13,9 @@ from integration.core.words import name_of, told_value
 from integration.lead.merge import AtHubSpot, FieldState, Unknown
 from integration.lead.record import Record, RecordState
 from integration.store.budget import current_pause
-from integration.store.identifiers import identifiers_of
-from integration.store.many import pair_of
+from integration.store.identifiers import find_by_identifiers, identifiers_of
 from integration.store.records import find
-from integration.store.tables import identifiers, in_state, leads
+from integration.store.tables import in_state, leads
 from integration.store.views.attempt_views import ATTEMPTS, AttemptLine, last_attempts
 from integration.store.views.columns import Column, Facts, Fit, Kind, Page, Rows, View, facts_of
 from integration.store.views.event_views import cause_as_json
@@ -111,6 +110,7 @@ LEADS: View[KnownLead] = View(
         _WAITS,
         replace(_FAILING, heading=""),
         _CAUSE,
+        Column("account", "", lambda lead: lead.record.account),
     ),
 )  # fmt: skip
 
@@ -186,6 +186,7 @@ def lead_page(details: LeadDetails) -> Page:
 
 def list_leads(
     connection: Connection,
+    account: str,
     *,
     now: Micros,
     limit: int,
@@ -194,49 +195,54 @@ def list_leads(
     cause: str | None = None,
     what: WaitsFor | None = None,
 ) -> list[KnownLead]:
-    """The newest leads of these that are older than the id `before`. Paused or not is as of `now`.
+    """The account's newest leads of these that are older than the id `before`. Paused or not is as of `now`.
 
-    By the primary key; where they are due or dead, by `leads_due_by_cause` and `leads_dead`, a step into
-    them for each cause; those on their way, which are few, by `leads_leased`.
+    By the primary key; where they are due or dead, by `leads_due_by_cause` and `leads_dead_of_account`, a
+    step into them for each cause; those on their way, which are few, by `leads_leased`.
     """
-    paused = current_pause(connection).until > now
+    paused = current_pause(connection, account).until > now
     if cause is None and what is None and state in {None, RecordState.CLEAN, RecordState.LEASED}:
-        ids = _newest(connection, [in_state(leads, state)] if state else [], limit, before)
+        mine = [leads.c.account == account, *([in_state(leads, state)] if state else [])]
+        ids = _newest(connection, mine, (leads.c.id.desc(),), limit, before)
     else:
-        strands = strands_of(connection, state=state, cause=cause, what=what, paused=paused)
-        ids = [id for strand in strands for id in _newest(connection, _conditions(strand), limit, before)]
+        strands = strands_of(connection, account, state=state, cause=cause, what=what, paused=paused)
+        ids = [
+            id
+            for strand in strands
+            for id in _newest(connection, _conditions(account, strand), _IN_STRAND, limit, before)
+        ]
     return _known(connection, sorted(ids, reverse=True)[:limit], paused=paused)
 
 
-def find_lead_id(connection: Connection, known_by: str) -> str | None:
-    """The id of the lead with this id, guid, contact id or email, or with an identifier as `kind=value`.
+def find_lead_id(connection: Connection, account: str, known_by: str) -> str | None:
+    """The id of the account's lead with this id, guid, contact id or email, or an identifier as `kind=value`.
 
     All by primary keys. An email is also found in small letters, as mappings usually store it.
     """
     kind, separator, value = known_by.partition("=")
     keys = [(kind, value), (kind, value.lower())] if separator else []
     keys += [(kind, known_by) for kind in _KINDS_TO_TRY] + [("email", known_by.lower())]
-    by_id = connection.execute(select(leads.c.id).where(leads.c.id == known_by)).scalar()
+    mine = select(leads.c.id).where(leads.c.account == account)
+    by_id = connection.execute(mine.where(leads.c.id == known_by)).scalar()
     if by_id is not None:
         return str(by_id)
-    linked = select(identifiers).where(pair_of(identifiers.c.kind, identifiers.c.value, keys))
-    found = {(row.kind, row.value): str(row.lead_id) for row in connection.execute(linked)}
+    found = find_by_identifiers(connection, account, keys)
     return next((found[key] for key in keys if key in found), None)
 
 
-def find_lead(connection: Connection, known_by: str, now: Micros) -> KnownLead | None:
+def find_lead(connection: Connection, account: str, known_by: str, now: Micros) -> KnownLead | None:
     """The lead that `find_lead_id` finds, as in a listing."""
-    id = find_lead_id(connection, known_by)
-    found = _known(connection, [id], paused=current_pause(connection).until > now) if id else []
+    id = find_lead_id(connection, account, known_by)
+    found = _known(connection, [id], paused=current_pause(connection, account).until > now) if id else []
     return found[0] if found else None
 
 
 def lead_details(
-    connection: Connection, lead_id: str, *, now: Micros, attempts_shown: int = ATTEMPTS_SHOWN
+    connection: Connection, account: str, lead_id: str, *, now: Micros, attempts_shown: int = ATTEMPTS_SHOWN
 ) -> LeadDetails | None:
-    """The lead with this id; None if there is none. By the primary key and `attempts_by_lead`."""
-    found = _known(connection, [lead_id], paused=current_pause(connection).until > now)
-    if not found:
+    """The account's lead with this id; None if it has none. By the primary key and `attempts_by_lead`."""
+    found = _known(connection, [lead_id], paused=current_pause(connection, account).until > now)
+    if not found or found[0].record.account != account:
         return None
     updated_at = connection.execute(select(leads.c.updated_at).where(leads.c.id == lead_id)).scalar_one()
     return LeadDetails(found[0], updated_at, last_attempts(connection, lead_id, attempts_shown))
@@ -246,18 +252,24 @@ def _identifier_columns(lead: KnownLead) -> tuple[Column[LeadDetails], ...]:
     return facts_of("", lead.identifiers).view.of(lambda details: details.lead.identifiers)
 
 
-def _conditions(strand: Strand) -> list[ColumnElement[bool]]:
+def _conditions(account: str, strand: Strand) -> list[ColumnElement[bool]]:
     state, cause = strand
     of_cause = leads.c.cause.is_(None) if cause is None else leads.c.cause == cause
-    return [in_state(leads, state), of_cause]
+    return [in_state(leads, state), leads.c.account == account, of_cause]
+
+
+# By the cause too, which is one: PostgreSQL does not see that where it is null.
+_IN_STRAND = (leads.c.cause.desc(), leads.c.id.desc())
 
 
 def _newest(
-    connection: Connection, conditions: Sequence[ColumnElement[bool]], limit: int, before: str | None
+    connection: Connection,
+    conditions: Sequence[ColumnElement[bool]],
+    order: Sequence[ColumnElement[Any]],
+    limit: int,
+    before: str | None,
 ) -> list[str]:
     older = [leads.c.id < before] if before is not None else []
-    # Ordered by the cause too, which is one: PostgreSQL does not see that where it is null.
-    order = (leads.c.cause.desc(), leads.c.id.desc()) if len(conditions) > 1 else (leads.c.id.desc(),)
     query = select(leads.c.id).where(*conditions, *older).order_by(*order).limit(limit)
     return list(connection.execute(query).scalars())
 

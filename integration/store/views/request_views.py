@@ -26,6 +26,7 @@ class RejectedLine:
     client: str
     reason: str
     detail: str
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class StoredRequest:
     headers: Mapping[str, str]
     body: bytes | None = field(repr=False)
     body_size: int
+    account: str
     held: bool = False
 
 
@@ -57,6 +59,7 @@ REJECTED: View[RejectedLine] = View(
         Column("reason", "reason", lambda line: line.reason),
         Column("client", "from", lambda line: line.client),
         Column("detail", "detail", lambda line: line.detail),
+        Column("account", "", lambda line: line.account),
     ),
 )
 
@@ -72,6 +75,7 @@ _REQUEST: View[StoredRequest] = View(
         Column("", "request", lambda request: f"{request.method} {request.url}"),
         Column("headers", "", lambda request: dict(request.headers)),
         Column("body_size", "", lambda request: request.body_size),
+        Column("account", "", lambda request: request.account),
         Column(
             "rejected", "rejected",
             lambda request: {"reason": request.reason, "detail": request.detail} if request.reason else None,
@@ -83,6 +87,7 @@ _REQUEST: View[StoredRequest] = View(
 
 def list_rejected(
     connection: Connection,
+    account: str,
     *,
     limit: int,
     before: str | None = None,
@@ -100,6 +105,7 @@ def list_rejected(
     columns = (id, requests.c.source, requests.c.received_at, requests.c.client)
     conditions = [
         requests.c.reason.is_not(None),
+        requests.c.account == account,
         *([id < before] if before is not None else []),
         *([id >= first_id_at(since)] if since is not None else []),
         *([id < first_id_at(until)] if until is not None else []),
@@ -108,14 +114,15 @@ def list_rejected(
     ]
     query = select(*columns, requests.c.reason, requests.c.detail).where(*conditions)
     return [
-        RejectedLine(row.id, row.source, row.received_at, row.client, row.reason, row.detail or "")
+        RejectedLine(row.id, row.source, row.received_at, row.client, row.reason, row.detail or "", account)
         for row in connection.execute(query.order_by(id.desc()).limit(limit))
     ]
 
 
-def find_request(connection: Connection, id: str) -> StoredRequest | None:
-    """The request with this id; None if there is none."""
-    row = connection.execute(select(requests).where(requests.c.id == id)).mappings().first()
+def find_request(connection: Connection, account: str, id: str) -> StoredRequest | None:
+    """The account's request with this id; None if it has none."""
+    query = select(requests).where(requests.c.id == id, requests.c.account == account)
+    row = connection.execute(query).mappings().first()
     if row is None:
         return None
     return StoredRequest(**{**row, "headers": json.loads(row["headers"]), "held": bool(row["held"])})

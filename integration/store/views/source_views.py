@@ -37,10 +37,11 @@ class SourceActivity:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A source as configured here, and what it sent. `public_url` is PUBLIC_URL, "" where it is not set;
-    `mistake` is what is wrong with its file, `origin` whose file that is.
+    """A source as configured here for an account, and what it sent. `public_url` is PUBLIC_URL, "" where it
+    is not set; `mistake` is what is wrong with its file, `origin` whose file that is.
     """
 
+    account: str
     source: AnySource
     activity: SourceActivity = field(default_factory=SourceActivity)
     public_url: str = ""
@@ -101,21 +102,22 @@ SOURCES: View[SourceLine] = View(
             "url", "URL", lambda line: f"{line.public_url}{line.path}" if line.public_url else None,
             lambda line: f"{line.public_url}{line.path}",
         ),
+        Column("account", "", lambda line: line.account),
     ),
 )  # fmt: skip
 
 
 def source_activities(
-    connection: Connection, sources: Sequence[str], now: Micros
+    connection: Connection, account: str, sources: Sequence[str], now: Micros
 ) -> dict[str, SourceActivity]:
     """What each of these sources sent. It costs what the failures of a day cost, whatever else is stored."""
     since = first_id_at(now - RECENT_SECONDS * MICROS_PER_SECOND)
-    rejected = _counts(connection, _rejected_since(since))
-    dead = _counts(connection, _dead_since(since))
+    rejected = _counts(connection, _rejected_since(account, since))
+    dead = _counts(connection, _dead_since(account, since))
     activities = {}
     for start in range(0, len(sources), _MOST_SOURCES):
         chunk = sources[start : start + _MOST_SOURCES]
-        last = {row.source: row for row in connection.execute(_last_events(chunk))}
+        last = {row.source: row for row in connection.execute(_last_events(account, chunk))}
         for source in chunk:
             at, kind = (last[source].received_at, last[source].type) if source in last else (None, None)
             activities[source] = SourceActivity(at, kind, rejected.get(source, 0), dead.get(source, 0))
@@ -126,16 +128,16 @@ def _counts(connection: Connection, query: Select[Any, int]) -> Mapping[str, int
     return dict(connection.execute(query).all())
 
 
-def _rejected_since(id: str) -> Select[Any, int]:
+def _rejected_since(account: str, id: str) -> Select[Any, int]:
     """By `requests_rejected`, which has at most REJECTED_KEEP of each source."""
     return (
         select(requests.c.source, func.count())
-        .where(requests.c.reason.is_not(None), requests.c.id >= id)
+        .where(requests.c.reason.is_not(None), requests.c.id >= id, requests.c.account == account)
         .group_by(requests.c.source)
     )
 
 
-def _dead_since(id: str) -> Select[Any, int]:
+def _dead_since(account: str, id: str) -> Select[Any, int]:
     """By `events_settled` or `events_dead`, which hold settled events only.
 
     The source is grouped as an expression: otherwise SQLite reads all events by source to spare a sort.
@@ -147,17 +149,18 @@ def _dead_since(id: str) -> Select[Any, int]:
             in_state(events, "dead"),
             is_settled(),
             events.c.id >= id,
+            events.c.account == account,
         )
         .group_by(source)
     )
 
 
-def _last_events(sources: Sequence[str]) -> Select[Any]:
+def _last_events(account: str, sources: Sequence[str]) -> Select[Any]:
     """By `events_by_source`: one step into the index for each source."""
     newest = union_all(
         *[
             select(cast(literal(source), String).label("source"), func.max(events.c.id).label("id")).where(
-                events.c.source == source
+                events.c.source == source, events.c.account == account
             )
             for source in sources
         ]

@@ -11,14 +11,14 @@ from sqlalchemy import Connection, func, select
 from integration.config.sources import Mistake
 from integration.core.clock import first_id_at
 from integration.core.settings import RateLimit
-from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, Micros
+from integration.core.values import MICROS_PER_SECOND, Micros
 from integration.core.words import counted, exact_time, shown_span
 from integration.store.ages import Ages, read_ages, seconds_since
 from integration.store.backlog import Backlog, read_backlog
-from integration.store.budget import ACCOUNT, Pause, current_pause
+from integration.store.budget import REQUESTS, Pause, count_slots, current_pause
 from integration.store.pause_rows import SourcePause, source_pauses
 from integration.store.schema import is_newer, said_of, version_of
-from integration.store.tables import attempts, budget_slots
+from integration.store.tables import attempts
 from integration.store.views.columns import Column, Kind, View
 from integration.store.views.waiting import Waiting, WaitsFor, count_waiting
 
@@ -34,6 +34,7 @@ class Status:
     not used as they are, `schema` is the version of the database's.
     """
 
+    account: str
     at: Micros
     backlog: Backlog
     waiting: Sequence[Waiting]
@@ -61,28 +62,31 @@ class Status:
 
 
 def read_status(
-    connection: Connection, now: Micros, limit: RateLimit, mistakes: Mapping[str, Mistake] | None = None
+    connection: Connection,
+    account: str,
+    now: Micros,
+    limit: RateLimit,
+    mistakes: Mapping[str, Mistake] | None = None,
 ) -> Status:
     """The state at `now`. Counts only what waits, the slots of the budget, and the attempts of minutes.
 
     `limit` is that of the settings; what the workers run with counts where it is known.
     """
-    slots = select(func.count()).where(budget_slots.c.account == ACCOUNT)
     since = first_id_at(now - RECENT_MINUTES * 60 * MICROS_PER_SECOND)
-    recent = select(func.count()).where(attempts.c.id >= since)
-    pause = current_pause(connection)
-    all_slots = connection.execute(slots).scalar_one()
-    free = connection.execute(slots.where(budget_slots.c.free_at <= now)).scalar_one()
+    recent = select(func.count()).where(attempts.c.id >= since, attempts.c.account == account)
+    pause = current_pause(connection, account)
+    all_slots, free = count_slots(connection, account, REQUESTS, now)
     return Status(
+        account=account,
         at=now,
-        backlog=read_backlog(connection),
-        waiting=count_waiting(connection, paused=pause.until > now),
-        ages=read_ages(connection, now),
+        backlog=read_backlog(connection, account),
+        waiting=count_waiting(connection, account, paused=pause.until > now),
+        ages=read_ages(connection, account, now),
         pause=pause,
         limit=replace(limit, requests=all_slots) if all_slots else limit,
         slots_free=free if all_slots else limit.requests,
         recent_requests=connection.execute(recent).scalar_one(),
-        source_pauses=source_pauses(connection, MAIN_ACCOUNT),
+        source_pauses=source_pauses(connection, account),
         mistakes=mistakes or {},
         schema=version_of(connection),
     )
@@ -247,6 +251,7 @@ def _store(status: Status) -> str:
 STATUS: View[Status] = View(
     "status",
     (
+        Column("account", "", lambda status: status.account),
         Column("at", "", lambda status: status.at, kind=Kind.TIME),
         Column(
             "events", "events",

@@ -55,13 +55,15 @@ def waits_for(state: RecordState, cause: str | None, *, paused: bool) -> WaitsFo
     return WaitsFor.PAUSE if paused else WaitsFor.TURN
 
 
-def count_waiting(connection: Connection, *, paused: bool) -> list[Waiting]:
+def count_waiting(connection: Connection, account: str, *, paused: bool) -> list[Waiting]:
     """How many leads wait for what, in the order of `WaitsFor`; nothing for what nobody waits for.
 
     By `leads_due_by_cause`, which holds only leads that are due.
     """
     query = (
-        select(leads.c.cause, func.count()).where(in_state(leads, RecordState.DUE)).group_by(leads.c.cause)
+        select(leads.c.cause, func.count())
+        .where(in_state(leads, RecordState.DUE), leads.c.account == account)
+        .group_by(leads.c.cause)
     )
     counts: dict[str | None, int] = dict(connection.execute(query).all())
     return [found for what in WaitsFor if (found := _waiting(what, counts, paused=paused)).count]
@@ -69,19 +71,20 @@ def count_waiting(connection: Connection, *, paused: bool) -> list[Waiting]:
 
 def strands_of(
     connection: Connection,
+    account: str,
     *,
     state: RecordState | None,
     cause: str | None,
     what: WaitsFor | None,
     paused: bool,
 ) -> list[Strand]:
-    """The strands that hold the leads of this state and cause that wait for this, where given."""
+    """The strands that hold the account's leads of this state and cause that wait for this, where given."""
     due_or_dead = [RecordState.DUE, RecordState.DEAD]
     states = [RecordState.DUE] if what is not None else [state] if state else due_or_dead
     return [
         (one, code)
         for one in states
-        for code in ([cause] if cause is not None else [*_causes(connection, one), None])
+        for code in ([cause] if cause is not None else [*_causes(connection, account, one), None])
         if what is None or waits_for(one, code, paused=paused) is what
     ]
 
@@ -99,11 +102,13 @@ def _named(counts: Iterable[tuple[str | None, int]]) -> dict[str, int]:
     return {code: count for code, count in sorted(counts, key=str) if code is not None}
 
 
-def _causes(connection: Connection, state: RecordState) -> Iterator[str]:
+def _causes(connection: Connection, account: str, state: RecordState) -> Iterator[str]:
     """The causes that leads of this state have: one step into the index for each."""
     code: str | None = ""
     while code is not None:
-        after = select(func.min(leads.c.cause)).where(in_state(leads, state), leads.c.cause > code)
+        after = select(func.min(leads.c.cause)).where(
+            in_state(leads, state), leads.c.account == account, leads.c.cause > code
+        )
         code = connection.execute(after).scalar()
         if code is not None:
             yield code

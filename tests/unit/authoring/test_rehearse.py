@@ -12,7 +12,7 @@ import pytest
 from integration.authoring.rehearse import NOT_SENT, Difference, Rehearsal, TestResult, rehearse, run_test
 from integration.body import MalformedBody
 from integration.config.sources import Configuration, Source, load_configuration
-from integration.core.values import Identifier, RawRequest
+from integration.core.values import MAIN_ACCOUNT, Identifier, RawRequest
 from integration.lead.merge import before
 
 LIMIT = 10_000
@@ -63,7 +63,9 @@ def event(id: str, at: int, guid: str | None = "8a41", **more: Any) -> dict[str,
 
 
 def request(*events: dict[str, Any]) -> RawRequest:
-    return RawRequest("shop", "POST", "/hooks/shop", "", {}, json.dumps({"events": events}).encode(), 1)
+    return RawRequest(
+        MAIN_ACCOUNT, "shop", "POST", "/hooks/shop", "", {}, json.dumps({"events": events}).encode(), 1
+    )
 
 
 def rehearsed(configuration: Configuration, source: Source, *events: dict[str, Any]) -> Rehearsal:

@@ -11,6 +11,7 @@ import requests
 
 from integration.core.clock import now
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.operate.doctor import Finding, examine
 from integration.sandbox import SandboxServer, run_sandbox
 from integration.store.engine import Store
@@ -34,7 +35,11 @@ def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def found(subject: str, mounts: str = DISK, clock_ahead: int = 0, **environ: str) -> Finding:
     settings = Settings.read()
     findings = examine(
-        settings, {"SHOP_TOKEN": "opensesame", **environ}, lambda: now() + clock_ahead, lambda: mounts
+        settings,
+        MAIN_ACCOUNT,
+        {"SHOP_TOKEN": "opensesame", **environ},
+        lambda: now() + clock_ahead,
+        lambda: mounts,
     )
     return next(finding for finding in findings if finding.subject == subject)
 

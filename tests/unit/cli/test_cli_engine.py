@@ -58,8 +58,8 @@ class TestStatus:
         engine.translate()
         engine.post({"id": "c", "guid": "cleo", "city": "Rome"})
         with engine.store.write() as connection:
-            budget.ensure_slots(connection, 2)
-            budget.pause(connection, Pause(now() + 3600 * SECOND, 1, "HubSpot answered 401"))
+            budget.ensure_slots(connection, MAIN_ACCOUNT, budget.REQUESTS, 2)
+            budget.pause(connection, MAIN_ACCOUNT, Pause(now() + 3600 * SECOND, 1, "HubSpot answered 401"))
         said = dict(line.split(maxsplit=1) for line in lines(run("status").output))
         assert said["events"].startswith("1 wait for translation, the oldest for ")
         assert said["leads"].startswith("1 with unsent changes, the oldest for ")

@@ -10,6 +10,7 @@ import pytest
 
 from integration.config.sources import Sources
 from integration.core.clock import now
+from integration.core.values import MAIN_ACCOUNT
 from integration.pipeline.fetch import Fetcher
 from integration.store.engine import Store
 from tests.standin import StandIn, standing_in
@@ -149,7 +150,9 @@ def test_show_tells_how_far_the_fetch_is(fetching: Path, api: StandIn, shop_stor
     assert waiting[-2] == "What is fetched for it"
     assert waiting[-1].startswith("next attempt  ")
     sources = Sources(fetching.parent)
-    fetcher = Fetcher(shop_store, sources, now, worker="w", max_body_bytes=10_000, allow_private=True)
+    fetcher = Fetcher(
+        shop_store, MAIN_ACCOUNT, sources, now, worker="w", max_body_bytes=10_000, allow_private=True
+    )
     fetcher.run_once()
     fetcher.close()
     shown = lines(run("events", "show", f"{id}-0").output)

@@ -12,6 +12,7 @@ from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
+from integration.core.values import MAIN_ACCOUNT
 from integration.http.oauth import StaticToken
 from integration.lead.catalogue import PortalProperty
 from integration.lead.fields_file import load_catalogue
@@ -157,10 +158,15 @@ def test_a_worker_looks_once_a_day_and_warns(
     shop: Path, shop_store: Store, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with shop_store.write() as connection:
-        budget.ensure_slots(connection, 5)
+        budget.ensure_slots(connection, MAIN_ACCOUNT, budget.REQUESTS, 5)
     time = [now()]
     watch = PortalWatch(
-        shop_store, Settings.read(), Sources(shop.parent), StaticToken(TOKEN), lambda: time[0]
+        shop_store,
+        MAIN_ACCOUNT,
+        Settings.read(),
+        Sources(shop.parent),
+        StaticToken(TOKEN),
+        clock=lambda: time[0],
     )
     assert watch.step() == 3
     assert watch.step() == 0, "not before a day is over"
@@ -174,10 +180,17 @@ def test_the_daily_look_at_the_account_takes_a_slot_of_the_budget(
     shop: Path, sandbox: SandboxServer, shop_store: Store
 ) -> None:
     with shop_store.write() as connection:
-        budget.ensure_slots(connection, 1)
+        budget.ensure_slots(connection, MAIN_ACCOUNT, budget.REQUESTS, 1)
     time = [now()]
     workers = [
-        PortalWatch(shop_store, Settings.read(), Sources(shop.parent), StaticToken(TOKEN), lambda: time[0])
+        PortalWatch(
+            shop_store,
+            MAIN_ACCOUNT,
+            Settings.read(),
+            Sources(shop.parent),
+            StaticToken(TOKEN),
+            clock=lambda: time[0],
+        )
         for _ in range(2)
     ]
 

@@ -9,7 +9,7 @@ import pytest
 
 from integration.config.sources import Sources
 from integration.core.clock import now
-from integration.core.values import IncomingEvent, RawRequest
+from integration.core.values import MAIN_ACCOUNT, IncomingEvent, RawRequest
 from integration.lead.record import BundleTiming
 from integration.pipeline.translate import Translator
 from integration.store.engine import Store
@@ -23,7 +23,7 @@ AT = 1_764_000_000_000_000  # 2025-11-24 16:00:00 UTC
 def arrive(store: Store, number: int, payload: dict[str, object] | None, reason: str | None = None) -> str:
     """Store a request (without payload: one that is no JSON) as the web process does; returns its id."""
     body = json.dumps(payload).encode() if payload is not None else b"no \x1bJSON"
-    request = RawRequest(
+    request = RawRequest(MAIN_ACCOUNT,
         source="shop", method="POST", url="https://hooks.example.com/hooks/shop", query="",
         headers={"content-type": "application/json", "x-token": "sha256:ab12"}, body=body,
         received_at=AT + number * 1_000_000, client="203.0.113.9",
@@ -41,7 +41,7 @@ def arrive(store: Store, number: int, payload: dict[str, object] | None, reason:
 def translate(store: Store, shop: Path) -> None:
     sources = Sources(shop.parent, {})
     timing = BundleTiming.from_seconds(0, 0)
-    Translator(store, sources, now, timing, worker="w", max_body_bytes=10_000).run_once()
+    Translator(store, MAIN_ACCOUNT, sources, now, timing, worker="w", max_body_bytes=10_000).run_once()
 
 
 class TestEvents:
@@ -76,7 +76,7 @@ class TestEvents:
         id = arrive(shop_store, 1, {**PAID, "email": "jane@example.com"})
         translate(shop_store, shop)
         with shop_store.read() as connection:
-            lead_id = find_lead_id(connection, "8a41")
+            lead_id = find_lead_id(connection, MAIN_ACCOUNT, "8a41")
         assert json.loads(run("events", "--limit", "1", "--json").output) == {
             "events": [
                 {

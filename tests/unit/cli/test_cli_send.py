@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
 from integration.config.sources import Source, load_configuration
-from integration.core.values import RawRequest, Secret
+from integration.core.values import MAIN_ACCOUNT, RawRequest, Secret
 from integration.verify import SCHEMES
 from tests.unit.cli.conftest import PAID, Run, change
 
@@ -133,7 +133,14 @@ def test_a_signature_over_the_url_is_made_over_the_public_one(
     source = load_configuration(shop.parent, {}).sources["shop"]
     assert isinstance(source, Source)
     arrived = RawRequest(
-        "shop", "POST", "https://hooks.example.com/hooks/shop", "", receiver.headers, receiver.body, 1
+        MAIN_ACCOUNT,
+        "shop",
+        "POST",
+        "https://hooks.example.com/hooks/shop",
+        "",
+        receiver.headers,
+        receiver.body,
+        1,
     )
     assert source.scheme.verify(arrived, [Secret("SHOP_TOKEN", "s3cret")], 1).accepted
 

@@ -12,7 +12,7 @@ import pytest
 from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.core.values import Write
+from integration.core.values import MAIN_ACCOUNT, Write
 from integration.hubspot import build
 from integration.lead.properties import PropertyTable, table_of
 from integration.pipeline.shared_token import token_of
@@ -56,7 +56,7 @@ def test_the_address_version_and_token_of_a_request(
             "MAPPINGS_DIR": str(tmp_path),
         }
     )
-    build(settings, token_of(settings, store, now), PropertyTable).send([CITY])
+    build(settings, token_of(settings, store, MAIN_ACCOUNT, now), PropertyTable).send([CITY])
     ((asked, headers),) = hubspot.asked
     assert (asked, headers["authorization"]) == (path, "Bearer token-1")
 
@@ -64,7 +64,7 @@ def test_the_address_version_and_token_of_a_request(
 @pytest.mark.parametrize("api", ["leads-v1", "contacts"])
 def test_hubspot_api_chooses_the_api(store: Store, tmp_path: Path, api: str) -> None:
     settings = Settings.read({"HUBSPOT_API": api, "MAPPINGS_DIR": str(tmp_path)})
-    assert build(settings, token_of(settings, store, now), PropertyTable).name == api
+    assert build(settings, token_of(settings, store, MAIN_ACCOUNT, now), PropertyTable).name == api
 
 
 def test_fields_yaml_of_mappings_dir_names_the_properties(
@@ -78,7 +78,9 @@ def test_fields_yaml_of_mappings_dir_names_the_properties(
          "MAPPINGS_DIR": str(tmp_path)}
     )  # fmt: skip
     sources = Sources(settings.mappings_dir)
-    destination = build(settings, token_of(settings, store, now), lambda: table_of(sources.current.catalogue))
+    destination = build(
+        settings, token_of(settings, store, MAIN_ACCOUNT, now), lambda: table_of(sources.current.catalogue)
+    )
     destination.send([CITY])
     assert json.loads(hubspot.posted[0])["inputs"][0]["properties"] == {"home_town": "Rome"}
 
@@ -96,7 +98,7 @@ def test_with_a_refresh_token_the_grant_of_the_settings_is_used(hubspot: StandIn
             "HUBSPOT_REFRESH_TOKEN": "refresh-1",
         }
     )
-    assert token_of(settings, store, now).value() == "token-2"
+    assert token_of(settings, store, MAIN_ACCOUNT, now).value() == "token-2"
     asked = parse_qs(hubspot.posted[0].decode())
     assert {name: values[0] for name, values in asked.items()} == {
         "grant_type": "refresh_token",

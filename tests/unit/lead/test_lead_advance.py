@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.core.values import (
+    MAIN_ACCOUNT,
     Cause,
     EventState,
     FetchRequest,
@@ -40,7 +41,7 @@ def event(
         for name, value in fields.items()
     )
     translation = Translation("paid", NOW + number, tuple(Identifier(*key) for key in keys), changes)
-    return TranslatedEvent(f"01-{number}", "shop", f"e{number}", translation, version)
+    return TranslatedEvent(MAIN_ACCOUNT, f"01-{number}", "shop", f"e{number}", translation, version)
 
 
 def ids() -> Callable[[], str]:
@@ -49,7 +50,7 @@ def ids() -> Callable[[], str]:
 
 
 def at(priority: Priority = Priority.LIVE, timing: BundleTiming = AT_ONCE) -> Circumstances:
-    return Circumstances(NOW, timing, priority, ids())
+    return Circumstances(MAIN_ACCOUNT, NOW, timing, priority, ids())
 
 
 def then(known: Known, found: Advanced) -> Known:
@@ -104,7 +105,9 @@ def test_each_event_ends_as_its_translation_says() -> None:
         "ignored": Translation(ignored="no rule means refund.created"),
         "fetching": Translation(fetch=FetchRequest("/v1/x", {})),
     }
-    events = [TranslatedEvent(name, "shop", name, said, "v1") for name, said in translations.items()]
+    events = [
+        TranslatedEvent(MAIN_ACCOUNT, name, "shop", name, said, "v1") for name, said in translations.items()
+    ]
 
     found = advance(Known(), events, at())
 
@@ -168,7 +171,7 @@ def test_a_change_of_the_write_rule_alone_is_news() -> None:
 def test_an_event_that_is_ignored_now_is_withdrawn_from_its_lead() -> None:
     first = advance(Known(), [event(1, [("email", "a")], {"city": 1})], at())
     known = replace(then(Known(), first), before=before_of(first))
-    ignored = TranslatedEvent("01-1", "shop", "e1", Translation(ignored="no rule"), "v2")
+    ignored = TranslatedEvent(MAIN_ACCOUNT, "01-1", "shop", "e1", Translation(ignored="no rule"), "v2")
 
     again = advance(known, [ignored], at(Priority.REPLAYED))
 
@@ -219,7 +222,7 @@ def test_a_mapping_that_creates_leads_lets_hubspot_create_theirs() -> None:
 
 
 def test_a_new_lead_starts_from_what_hubspot_is_said_to_have() -> None:
-    has = Record("x").fields
+    has = Record(MAIN_ACCOUNT, "x").fields
     found = advance(Known(fields_of_new=has), [event(1, [("email", "a")], {"city": 1})], at())
 
     assert found.records["lead-001"].unsent == {"city": 1}

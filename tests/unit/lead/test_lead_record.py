@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from integration.core.values import (
+    MAIN_ACCOUNT,
     MICROS_PER_SECOND,
     Attempt,
     Cause,
@@ -40,7 +41,9 @@ def update(event: str, at: int, **fields: Wire) -> Update:
 
 
 def leased(*updates: Update) -> Record:
-    return Record("lead-1", RecordState.LEASED, merge({}, updates), due_at=NOW, waiting_since=NOW)
+    return Record(
+        MAIN_ACCOUNT, "lead-1", RecordState.LEASED, merge({}, updates), due_at=NOW, waiting_since=NOW
+    )
 
 
 def attempt(

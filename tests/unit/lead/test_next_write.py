@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from integration.core.values import Cause, Create, FieldChange, Find, Identifier, Link, Read, Update, Write
+from integration.core.values import (
+    MAIN_ACCOUNT,
+    Cause,
+    Create,
+    FieldChange,
+    Find,
+    Identifier,
+    Link,
+    Read,
+    Update,
+    Write,
+)
 from integration.lead.merge import merge
 from integration.lead.next_write import FOUND_FOR, Reach, next_write
 from integration.lead.record import Record
@@ -16,11 +27,12 @@ EMAIL, KEY = Link("email", "ann@example.com"), Link("customer", "cus_1")
 
 def record(rule: str = "latest", *, creates: bool = False) -> Record:
     change = FieldChange("city", "Rome", rule, "mappings/shop/mapping.yaml:7", "paid")  # type: ignore[arg-type]
-    return Record("lead-1", fields=merge({}, [Update("01A-0", (10, "shop/1"), (change,))]), creates=creates)
+    fields = merge({}, [Update("01A-0", (10, "shop/1"), (change,))])
+    return Record(MAIN_ACCOUNT, "lead-1", fields=fields, creates=creates)
 
 
 def test_a_record_with_nothing_unsent_asks_nothing() -> None:
-    assert next_write(Record("lead-1"), [EMAIL], CONTACTS, NOW) is None
+    assert next_write(Record(MAIN_ACCOUNT, "lead-1"), [EMAIL], CONTACTS, NOW) is None
 
 
 def test_a_record_that_hubspots_api_can_address_is_written() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from integration.body import MalformedBody, decode
 from integration.config.sources import Source, load_configuration
-from integration.core.values import EventContext, RawRequest
+from integration.core.values import MAIN_ACCOUNT, EventContext, RawRequest
 from integration.mapping import SourceMapping
 from integration.pipeline.reading import EventReader
 from integration.pipeline.translate import translate_events
@@ -44,7 +44,7 @@ def source_with(folder: Path, **blocks: Any) -> Source:
 def claimed(
     position: int, request_id: str = "r1", body: bytes = b"", headers: dict[str, str] = JSON
 ) -> ClaimedEvent:
-    request = RawRequest("shop", "POST", "u", "", headers, body or json.dumps(BODY).encode(), 1)
+    request = RawRequest(MAIN_ACCOUNT, "shop", "POST", "u", "", headers, body or json.dumps(BODY).encode(), 1)
     return ClaimedEvent(f"{request_id}-{position}", "shop", position, f"k{position}", request_id, request)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.body import decode
-from integration.core.values import Handshake, RawRequest, Secret
+from integration.core.values import MAIN_ACCOUNT, Handshake, RawRequest, Secret
 from integration.verify.handshake import Reply, answer
 from tests.contracts.scheme import NOW
 
@@ -41,7 +41,7 @@ def request_of(vector: dict[str, Any]) -> RawRequest:
     headers = {name.lower(): text for name, text in vector["headers"].items()}
     body = (FOLDER / vector["body_file"]).read_bytes()
     query = vector["url"].partition("?")[2]
-    return RawRequest("acme", vector["method"], vector["url"], query, headers, body, NOW)
+    return RawRequest(MAIN_ACCOUNT, "acme", vector["method"], vector["url"], query, headers, body, NOW)
 
 
 def reply_to(handshake: Handshake, request: RawRequest, secret: Any = "s") -> Reply | None:
@@ -75,7 +75,9 @@ def test_what_is_no_handshake_gets_no_answer() -> None:
 
 def test_pings_without_content() -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
-    ping = RawRequest("a", "POST", "u", "", form, (FOLDER / "payload_ping.form").read_bytes(), NOW)
+    ping = RawRequest(
+        MAIN_ACCOUNT, "a", "POST", "u", "", form, (FOLDER / "payload_ping.form").read_bytes(), NOW
+    )
 
     assert reply_to(Handshake(body="webhook_id"), ping) == Reply()
     assert reply_to(Handshake(empty=True), ping) is None
@@ -83,14 +85,14 @@ def test_pings_without_content() -> None:
 
 
 def test_braintree_signs_nothing_but_challenges() -> None:
-    request = RawRequest("a", "GET", "u", "bt_challenge=PG4%2BMTwvbj4=", {}, b"", NOW)
+    request = RawRequest(MAIN_ACCOUNT, "a", "GET", "u", "bt_challenge=PG4%2BMTwvbj4=", {}, b"", NOW)
 
     assert reply_to(HANDSHAKES["challenge"], request, "public:private") == Reply(refused=True)
 
 
 def test_a_header_is_never_split_and_a_value_is_no_placeholder() -> None:
-    split = RawRequest("a", "POST", "u", "", {"x-hook-secret": "a\r\nSet-Cookie: b"}, b"", NOW)
-    tricky = RawRequest("a", "POST", "u", "validationToken=%7Bhmac%7D%22", {}, b"", NOW)
+    split = RawRequest(MAIN_ACCOUNT, "a", "POST", "u", "", {"x-hook-secret": "a\r\nSet-Cookie: b"}, b"", NOW)
+    tricky = RawRequest(MAIN_ACCOUNT, "a", "POST", "u", "validationToken=%7Bhmac%7D%22", {}, b"", NOW)
 
     assert reply_to(HANDSHAKES["asana"], split) == Reply(refused=True)
     reply = reply_to(
@@ -105,7 +107,9 @@ def test_a_header_is_never_split_and_a_value_is_no_placeholder() -> None:
 def test_nothing_raises(query: str, header: str, body: bytes) -> None:
     for handshake in HANDSHAKES.values():
         for value in (query, f"{handshake.query}={query}"):
-            request = RawRequest("a", handshake.method, "u", value, {"x-hook-secret": header}, body, NOW)
+            request = RawRequest(
+                MAIN_ACCOUNT, "a", handshake.method, "u", value, {"x-hook-secret": header}, body, NOW
+            )
             payloads: list[Any] = [None, query, {"challenge": header, "payload": query}]
             for payload in payloads:
                 answer([handshake], request, payload, [Secret("SECRET", "a:b")], [])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from integration.core.values import MICROS_PER_SECOND, RawRequest, Secret
+from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND, RawRequest, Secret
 from integration.verify import build
 from tests.contracts.scheme import BODY, NAME, NOW, Options, SchemeContract, post
 
@@ -418,7 +418,7 @@ def test_sorted_form_fields_as_twilio_signs_them() -> None:
         "encoding": "base64",
     }
     headers = {"x-twilio-signature": "RSOYDt4T1cUTdK1PDd93/VVr8B8="}
-    request = RawRequest("acme", "POST", url, "foo=1&bar=2", headers, body, NOW)
+    request = RawRequest(MAIN_ACCOUNT, "acme", "POST", url, "foo=1&bar=2", headers, body, NOW)
 
     assert build(options).verify(request, [Secret(NAME, "12345")], NOW).accepted
     tampered = replace(request, body=body + b"&x=1")
