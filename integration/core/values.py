@@ -59,24 +59,55 @@ class BodyField:
 
 
 @dataclass(frozen=True, slots=True)
+class ByQuery:
+    """A handshake is known by this parameter of the URL; its text is the handshake's value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByHeader:
+    """A handshake is known by this header; its text is the handshake's value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByBody:
+    """A handshake is known by the text at this dotted path of the body, which is the handshake's value."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByEmptyBody:
+    """A handshake is known by its empty body; its value is empty too."""
+
+
+KnownBy = ByQuery | ByHeader | ByBody | ByEmptyBody
+
+
+@dataclass(frozen=True, slots=True)
+class UrlToken:
+    """A parameter of the URL that must hold the secret in the setting `secret`."""
+
+    query: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
 class Handshake:
     """A request by which a source tries out its URL, and the answer that it wants; never an event.
 
-    It is known by exactly one of a parameter of the URL (`query`), a `header`, a dotted path in the `body`,
-    whose text is `{value}` in `reply`, or by an `empty` body; all `when` (dotted paths of the body to texts)
-    must hold. `verified`: only after the scheme accepted it. `token_query` must equal the secret in the
-    setting `token_secret`. `reply_header` repeats the value.
+    Besides `known_by`, all `when` (dotted paths of the body to texts) must hold. `verified`: only after the
+    scheme accepted it. In `reply`, `{value}` is its value; `reply_header` repeats it.
     """
 
+    known_by: KnownBy
     method: str = "POST"
-    query: str | None = None
-    header: str | None = None
-    body: str | None = None
-    empty: bool = False
     when: Mapping[str, str] = field(default_factory=dict)
     verified: bool = True
-    token_query: str | None = None
-    token_secret: str | None = None
+    token: UrlToken | None = None
     reply: str = ""
     content_type: str = "text/plain"
     reply_header: str | None = None
