@@ -9,22 +9,32 @@ from dataclasses import replace
 from fuzz import material
 from fuzz.message import chosen, read, write
 from integration.body import MalformedBody, decode
-from integration.core.values import MAIN_ACCOUNT, Handshake, RawRequest, Secret
+from integration.core.values import (
+    MAIN_ACCOUNT,
+    ByBody,
+    ByEmptyBody,
+    ByHeader,
+    ByQuery,
+    Handshake,
+    RawRequest,
+    Secret,
+    UrlToken,
+)
 from integration.verify.handshake import LONGEST_VALUE, answer
 
 _JSON = "application/json"
 KINDS = (
-    Handshake(query="challenge", token_query="token", token_secret="TOKEN", reply="{value}"),  # noqa: S106 - a name
-    Handshake(method="GET", query="hub.challenge", reply="{value}"),
+    Handshake(ByQuery("challenge"), token=UrlToken("token", "TOKEN"), reply="{value}"),
+    Handshake(ByQuery("hub.challenge"), method="GET", reply="{value}"),
     Handshake(
-        body="a.b",
+        ByBody("a.b"),
         when={"type": "url_verification"},
         reply='{"a": "{value}", "b": "{hmac}"}',
         content_type=_JSON,
     ),
-    Handshake(header="X-Hook-Secret", reply_header="X-Hook-Secret"),
-    Handshake(query="bt_challenge", reply="{braintree}"),
-    Handshake(empty=True),
+    Handshake(ByHeader("X-Hook-Secret"), reply_header="X-Hook-Secret"),
+    Handshake(ByQuery("bt_challenge"), reply="{braintree}"),
+    Handshake(ByEmptyBody()),
 )
 _SECRETS = (Secret("SECRET", "public_key:private_key"),)
 _TOKENS = (Secret("TOKEN", "made-up-token"),)

@@ -39,8 +39,8 @@ def _set(source: Source) -> Iterator[tuple[str, str]]:
     for name in source.mapping.verify.secrets[:1]:
         yield name, made_up_secret(source)
     for entry in source.mapping.handshake:
-        if entry.token_secret:
-            yield entry.token_secret, f"token-of-{source.name}"
+        if entry.token:
+            yield entry.token.secret, f"token-of-{source.name}"
 
 
 def source(name: str) -> Source:

@@ -9,7 +9,7 @@ from fuzz import material
 from fuzz.message import chosen, read, write
 from integration.body import MalformedBody, decode
 from integration.config.sources import Source
-from integration.core.values import Cause, EventContext, Translation, Update
+from integration.core.values import Asked, Cause, EventContext, FetchRequest, Ignored, SetAside, Update
 from integration.lead.merge import merge
 from integration.mapping.source_mapping import LONGEST_KEY
 from integration.pipeline.translate import translate_and_validate
@@ -46,15 +46,16 @@ def _check(source: Source, context: EventContext) -> None:
     for step in traced.steps:
         assert step.place, step
         step.text.encode("utf-8", "surrogatepass")
-    ends = [translation.dead, translation.ignored, translation.fetch]
-    assert sum(end is not None for end in ends) <= 1, translation
-    if translation.dead is not None:
-        _check_cause(translation.dead)
-    if translation.fetch is not None:
-        assert translation.fetch.address.startswith("/"), translation.fetch
-        assert translation.fetch.address.isascii(), translation.fetch
-    if translation.has_update:
-        _check_update(translation)
+    match translation.meaning:
+        case SetAside(cause=cause):
+            _check_cause(cause)
+        case FetchRequest(address=address):
+            assert address.startswith("/"), address
+            assert address.isascii(), address
+        case Asked() as asked:
+            _check_update(asked, translation.occurred_at)
+        case Ignored(reason=reason):
+            assert reason
 
 
 def _check_cause(cause: Cause) -> None:
@@ -65,16 +66,16 @@ def _check_cause(cause: Cause) -> None:
     cause.detail.encode()
 
 
-def _check_update(translation: Translation) -> None:
-    assert translation.occurred_at is not None
-    assert translation.identifiers
-    for identifier in translation.identifiers:
+def _check_update(asked: Asked, occurred_at: int | None) -> None:
+    assert occurred_at is not None
+    assert asked.identifiers
+    for identifier in asked.identifiers:
         assert identifier.value, identifier
         identifier.value.encode()
-    update = Update("event", (translation.occurred_at, "x/key"), translation.changes)
+    update = Update("event", (occurred_at, "x/key"), asked.changes)
     state = merge({}, [update])
     assert read_fields(fields_text(state)) == state, state
-    assert merge(state, [update]) == state or any(change.write == "sum" for change in translation.changes)
+    assert merge(state, [update]) == state or any(change.write == "sum" for change in asked.changes)
 
 
 def seeds() -> Iterator[bytes]:

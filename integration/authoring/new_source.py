@@ -95,7 +95,7 @@ def _test_of(
         source = _load(name, Path(parent) / name, catalogue)
     configuration = Configuration(catalogue, {name: source}, ())
     rehearsal = rehearse(configuration, source, request, max_body_bytes=len(request.body), position=0)
-    dead = rehearsal.events[0].translation.dead
+    dead = rehearsal.events[0].dead
     if dead:
         return draft_test(f"the recorded payload: {dead.code}", example, {"expect_dead": dead.code})
     return draft_test("the recorded payload", example, {"expect": dict(rehearsal.leads[0].would_send)})

@@ -16,13 +16,18 @@ from typing import Final
 from integration.body import MalformedBody, decode
 from integration.config.sources import Configuration, Source
 from integration.core.values import (
+    Asked,
     Cause,
     EventEnd,
     EventState,
+    FetchRequest,
+    FieldChange,
     Identifier,
+    Ignored,
     IncomingEvent,
     Micros,
     RawRequest,
+    SetAside,
     TranslatedEvent,
     Translation,
     Wire,
@@ -51,6 +56,27 @@ class RehearsedEvent:
     def dead(self) -> Cause | None:
         """Why it is a dead letter; None if it is not."""
         return self.end.cause if self.end.state is EventState.DEAD else None
+
+    @property
+    def asked(self) -> Asked | None:
+        """What it asks for, also where that makes it a dead letter; None if for nothing."""
+        match self.translation.meaning:
+            case Asked() as asked:
+                return asked
+            case SetAside(asked=asked):
+                return asked
+            case Ignored() | FetchRequest():
+                return None
+
+    @property
+    def changes(self) -> tuple[FieldChange, ...]:
+        """The fields that it asks to change."""
+        return self.asked.changes if self.asked else ()
+
+    @property
+    def identifiers(self) -> dict[str, str]:
+        """The identifiers of the lead that it asks that of, by kind."""
+        return {known.kind: known.value for known in self.asked.identifiers} if self.asked else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +201,15 @@ def run_test(
 
 
 def _outcome(event: RehearsedEvent) -> str:
-    if event.translation.fetch is not None:
-        return "nothing before something is fetched"
     if event.dead:
         return f"a dead letter ({event.dead.code})"
-    return "no update" if event.translation.ignored is not None else "an update"
+    match event.translation.meaning:
+        case FetchRequest():
+            return "nothing before something is fetched"
+        case Ignored():
+            return "no update"
+        case Asked() | SetAside():
+            return "an update"
 
 
 def _expected_outcome(test: MappingTest) -> str:
@@ -189,14 +219,15 @@ def _expected_outcome(test: MappingTest) -> str:
 
 
 def _in_words(event: RehearsedEvent) -> str:
-    translation = event.translation
-    if translation.fetch is not None:
-        return f"{_outcome(event)}: give what {translation.fetch.address} answers as `fetched: examples/...`"
     if event.dead:
         return f"{_outcome(event)}: {event.dead.detail} {event.dead.cure}"
-    if translation.ignored is not None:
-        return f"{_outcome(event)}: {translation.ignored}"
-    return f"{_outcome(event)} of {', '.join(change.field for change in translation.changes)}"
+    match event.translation.meaning:
+        case FetchRequest(address=address):
+            return f"{_outcome(event)}: give what {address} answers as `fetched: examples/...`"
+        case Ignored(reason=reason):
+            return f"{_outcome(event)}: {reason}"
+        case Asked() | SetAside():
+            return f"{_outcome(event)} of {', '.join(change.field for change in event.changes)}"
 
 
 def _compared(test: MappingTest, rehearsal: Rehearsal) -> TestResult:
@@ -204,7 +235,7 @@ def _compared(test: MappingTest, rehearsal: Rehearsal) -> TestResult:
         return TestResult(test)
     lead_id = rehearsal.events[0].end.lead_id
     sent = next(lead.would_send for lead in rehearsal.leads if lead.id == lead_id)
-    places = {change.field: change.place for change in rehearsal.events[0].translation.changes}
+    places = {change.field: change.place for change in rehearsal.events[0].changes}
     differences = tuple(_differences(test.expect, sent, places))
     failure = "the fields that would be sent are others" if differences else None
     return TestResult(test, failure, differences)

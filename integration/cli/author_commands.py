@@ -40,7 +40,7 @@ from integration.config.sources import Configuration, Source
 from integration.core.clock import now
 from integration.core.errors import LeadwireError
 from integration.core.settings import Settings
-from integration.core.values import MAIN_ACCOUNT, Cause
+from integration.core.values import MAIN_ACCOUNT, Cause, FetchRequest, Ignored
 from integration.core.words import counted, exact_time, shown_time, shown_value
 from integration.http.client import Client
 from integration.http.oauth import OAuth
@@ -112,7 +112,8 @@ def try_(
 
 def _fetched(source: Source, rehearsal: Rehearsal, settings: Settings) -> Fetched | None:
     """What the source's API answers for the first event that needs it. Raises FetchFailedError."""
-    wanted = next((event.translation.fetch for event in rehearsal.events if event.translation.fetch), None)
+    meanings = (event.translation.meaning for event in rehearsal.events)
+    wanted = next((meaning for meaning in meanings if isinstance(meaning, FetchRequest)), None)
     if wanted is None or source.mapping.fetch is None:
         return None
     allow_private = settings.fetch_allow_private
@@ -144,16 +145,17 @@ def _rehearsal_as_json(source: Source, rehearsal: Rehearsal, *, verbose: bool) -
 
 def _event_as_json(event: RehearsedEvent, *, verbose: bool) -> dict[str, Any]:
     translation = event.translation
+    meaning = translation.meaning
     described: dict[str, Any] = {
         "id": event.incoming.dedup_key,
         "position": event.incoming.position,
         "type": translation.type,
         "occurred_at": exact_time(translation.occurred_at),
-        "identifiers": {known.kind: known.value for known in translation.identifiers},
-        "changes": [CHANGES.as_json(change) for change in translation.changes],
-        "ignored": translation.ignored,
+        "identifiers": event.identifiers,
+        "changes": [CHANGES.as_json(change) for change in event.changes],
+        "ignored": meaning.reason if isinstance(meaning, Ignored) else None,
         "dead": cause_as_json(event.dead),
-        "fetch": translation.fetch.address if translation.fetch else None,
+        "fetch": meaning.address if isinstance(meaning, FetchRequest) else None,
         "duplicate": event.duplicate,
     }
     if verbose:
@@ -187,8 +189,7 @@ def _print_event(out: Console, event: RehearsedEvent, *, verbose: bool) -> None:
     _line(out, f"Event {event.incoming.dedup_key}", style="bold")
     _line(out, f"  type      {translation.type or '-'}")
     _line(out, f"  happened  {shown_time(translation.occurred_at)} UTC")
-    identifiers = {known.kind: known.value for known in translation.identifiers}
-    _line(out, f"  lead      {_in_words(identifiers) or '-'}")
+    _line(out, f"  lead      {_in_words(event.identifiers) or '-'}")
     if verbose:
         for step in translation.steps:
             _line(out, f"  {step.place}: {step.path}: {step.text}", style="dim")
@@ -196,22 +197,20 @@ def _print_event(out: Console, event: RehearsedEvent, *, verbose: bool) -> None:
 
 
 def _print_outcome(out: Console, event: RehearsedEvent) -> None:
-    translation = event.translation
     if event.dead:
         _line(out, f"  dead letter: {event.dead.detail}", style="red")
         _line(out, f"  cure: {event.dead.cure}")
-    elif translation.ignored is not None:
-        _line(out, f"  ignored: {translation.ignored}", style="yellow")
-    elif translation.fetch is not None:
-        _line(
-            out,
-            f"  fetch: GET {translation.fetch.address} comes first; --fetched FILE gives its answer",
-            style="cyan",
-        )
-    elif event.duplicate:
-        _line(out, "  ignored: the same event stands above", style="yellow")
-    else:
-        print_table(out, CHANGES, translation.changes, indent=2)
+        return
+    match event.translation.meaning:
+        case Ignored(reason=reason):
+            _line(out, f"  ignored: {reason}", style="yellow")
+        case FetchRequest(address=address):
+            words = f"  fetch: GET {address} comes first; --fetched FILE gives its answer"
+            _line(out, words, style="cyan")
+        case _ if event.duplicate:
+            _line(out, "  ignored: the same event stands above", style="yellow")
+        case _:
+            print_table(out, CHANGES, event.changes, indent=2)
 
 
 def _in_words(identifiers: Mapping[str, str]) -> str:

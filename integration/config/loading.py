@@ -190,7 +190,7 @@ def _bound(found: LiveMapping, environ: Mapping[str, str]) -> AnySource:
 
 
 def _tokens(handshakes: Iterable[Handshake]) -> tuple[str, ...]:
-    return tuple(entry.token_secret for entry in handshakes if entry.token_secret)
+    return tuple(entry.token.secret for entry in handshakes if entry.token)
 
 
 def _secrets(names: tuple[str, ...], environ: Mapping[str, str]) -> tuple[Secret, ...]:

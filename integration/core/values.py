@@ -60,24 +60,55 @@ class BodyField:
 
 
 @dataclass(frozen=True, slots=True)
+class ByQuery:
+    """A handshake is known by this parameter of the URL; its text is the handshake's value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByHeader:
+    """A handshake is known by this header; its text is the handshake's value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByBody:
+    """A handshake is known by the text at this dotted path of the body, which is the handshake's value."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByEmptyBody:
+    """A handshake is known by its empty body; its value is empty too."""
+
+
+KnownBy = ByQuery | ByHeader | ByBody | ByEmptyBody
+
+
+@dataclass(frozen=True, slots=True)
+class UrlToken:
+    """A parameter of the URL that must hold the secret in the setting `secret`."""
+
+    query: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
 class Handshake:
     """A request by which a source tries out its URL, and the answer that it wants; never an event.
 
-    It is known by exactly one of a parameter of the URL (`query`), a `header`, a dotted path in the `body`,
-    whose text is `{value}` in `reply`, or by an `empty` body; all `when` (dotted paths of the body to texts)
-    must hold. `verified`: only after the scheme accepted it. `token_query` must equal the secret in the
-    setting `token_secret`. `reply_header` repeats the value.
+    Besides `known_by`, all `when` (dotted paths of the body to texts) must hold. `verified`: only after the
+    scheme accepted it. In `reply`, `{value}` is its value; `reply_header` repeats it.
     """
 
+    known_by: KnownBy
     method: str = "POST"
-    query: str | None = None
-    header: str | None = None
-    body: str | None = None
-    empty: bool = False
     when: Mapping[str, str] = field(default_factory=dict)
     verified: bool = True
-    token_query: str | None = None
-    token_secret: str | None = None
+    token: UrlToken | None = None
     reply: str = ""
     content_type: str = "text/plain"
     reply_header: str | None = None
@@ -209,27 +240,43 @@ class FetchRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Translation:
-    """What a mapping makes of one event: exactly one of an update, `ignored`, `dead`, or `fetch`.
-
-    `identifiers` are in the mapping's order of preference; `changes` hold each field at most once
-    (a later rule of the file wins). `ignored` says why no rule applied. `fetch` is what has to be fetched
-    from the source's API first.
+class Asked:
+    """An event asks for changes of a lead. `identifiers` are in the mapping's order of preference; `changes`
+    hold each field at most once (a later rule of the file wins).
     """
 
-    type: str | None = None
-    occurred_at: Micros | None = None
-    identifiers: tuple[Identifier, ...] = ()
-    changes: tuple[FieldChange, ...] = ()
-    ignored: str | None = None
-    dead: Cause | None = None
-    fetch: FetchRequest | None = None
-    steps: tuple[Step, ...] = ()
+    identifiers: tuple[Identifier, ...]
+    changes: tuple[FieldChange, ...]
 
-    @property
-    def has_update(self) -> bool:
-        """Whether the event asks for a change of a lead."""
-        return self.dead is None and self.ignored is None and self.fetch is None
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An event asks for nothing: no rule applied, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """An event is a dead letter. `asked`: what it asked for, where that cannot be a lead's."""
+
+    cause: Cause
+    asked: Asked | None = None
+
+
+Meaning = Asked | Ignored | SetAside | FetchRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What a mapping makes of one event. With a FetchRequest, something has to be fetched from the source's
+    API first. `type` and `occurred_at` are None where the mapping does not find them.
+    """
+
+    type: str | None
+    occurred_at: Micros | None
+    meaning: Meaning
+    steps: tuple[Step, ...] = ()
 
 
 class EventState(StrEnum):
@@ -272,9 +319,11 @@ class TranslatedEvent:
 
     @property
     def update(self) -> Update:
-        """The update that it asks for; only for translations that have one."""
+        """The update that it asks for; one without changes where it asks for none."""
         clock = (self.translation.occurred_at or 0, f"{self.source}/{self.key}")
-        return Update(self.id, clock, self.translation.changes, self.mapping_version)
+        meaning = self.translation.meaning
+        changes = meaning.changes if isinstance(meaning, Asked) else ()
+        return Update(self.id, clock, changes, self.mapping_version)
 
 
 @dataclass(frozen=True, slots=True)

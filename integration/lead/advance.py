@@ -11,10 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from integration.core.values import (
+    Asked,
     Cause,
     EventEnd,
     EventState,
+    FetchRequest,
+    Ignored,
+    Meaning,
     Micros,
+    SetAside,
     TranslatedEvent,
     Update,
 )
@@ -28,7 +33,7 @@ from integration.lead.identity import (
 from integration.lead.merge import FieldStates
 from integration.lead.record import BundleTiming, Priority, Record, changed, joined, relinked
 
-Asked = tuple[str, Update]
+LeadUpdate = tuple[str, Update]  # the id of a lead, and what an event asks for on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class EndBefore:
     state: EventState
     cause: str | None
     detail: str | None
-    asked: Asked | None = None
+    asked: LeadUpdate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Advanced:
     links: Mapping[IdentifierKey, str]
     survivors: Mapping[str, str]
     records: Mapping[str, Record]
-    asked: tuple[Asked, ...]
+    asked: tuple[LeadUpdate, ...]
     withdrawn: tuple[str, ...]
     to_rebuild: frozenset[str]
     leads: KnownLeads
@@ -100,9 +105,9 @@ def advance(known: Known, events: Sequence[TranslatedEvent], at: Circumstances) 
     """What is known after these events. `known` stays as it is."""
     leads = known.leads.copy()
     asking = [
-        Identified(event.id, event.translation.identifiers)
+        Identified(event.id, meaning.identifiers)
         for event in events
-        if event.translation.has_update
+        if isinstance(meaning := event.translation.meaning, Asked)
     ]
     assigned = assign_leads(asking, leads, at.new_id)
     results = [
@@ -130,17 +135,9 @@ def advance(known: Known, events: Sequence[TranslatedEvent], at: Circumstances) 
 
 
 def end_of(event: TranslatedEvent, assigned: Assignment) -> EventEnd:
-    """How the event ends: a contradiction in what it says of its lead makes it a dead letter."""
+    """How the event ends."""
     translation = event.translation
-    state, cause = EventState.TRANSLATED, assigned.contradictions.get(event.id)
-    if translation.dead is not None:
-        state, cause = EventState.DEAD, translation.dead
-    elif cause is not None:
-        state = EventState.DEAD
-    elif translation.ignored is not None:
-        state, cause = EventState.IGNORED, Cause("ignored", translation.ignored, "")
-    elif translation.fetch is not None:
-        state = EventState.FETCHING
+    state, cause = _ended(translation.meaning, assigned.contradictions.get(event.id))
     return EventEnd(
         event.id,
         state,
@@ -150,6 +147,19 @@ def end_of(event: TranslatedEvent, assigned: Assignment) -> EventEnd:
         cause,
         event.mapping_version,
     )
+
+
+def _ended(meaning: Meaning, contradiction: Cause | None) -> tuple[EventState, Cause | None]:
+    """A contradiction in what an event says of its lead makes it a dead letter."""
+    match meaning:
+        case Asked():
+            return EventState.DEAD if contradiction else EventState.TRANSLATED, contradiction
+        case Ignored(reason=reason):
+            return EventState.IGNORED, Cause("ignored", reason, "")
+        case SetAside(cause=cause):
+            return EventState.DEAD, cause
+        case FetchRequest():
+            return EventState.FETCHING, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +172,11 @@ class _Result:
     before: EndBefore | None
 
     @property
-    def asked(self) -> Asked | None:
+    def asked(self) -> LeadUpdate | None:
         return None if self.lead_id is None else (self.lead_id, self.event.update)
 
     @property
-    def asked_before(self) -> Asked | None:
+    def asked_before(self) -> LeadUpdate | None:
         return self.before.asked if self.before else None
 
     @property

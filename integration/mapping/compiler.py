@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from integration.core.errors import Problem
-from integration.core.values import NEVER_CLEAR, BodyField, Handshake, Wire
+from integration.core.values import (
+    NEVER_CLEAR,
+    BodyField,
+    ByBody,
+    ByEmptyBody,
+    ByHeader,
+    ByQuery,
+    Handshake,
+    KnownBy,
+    UrlToken,
+    Wire,
+)
 from integration.files.positions import Key, Spot
 from integration.mapping.assignments import (
     EVENT_KEY,
@@ -37,6 +48,7 @@ from integration.verify import contradictions
 FieldProblem = Callable[[str], str | None]
 
 _REMEMBERED_TYPES = 512
+_HANDSHAKE_KEYS = ("method", "when", "reply", "content_type", "reply_header")  # taken as they are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +153,22 @@ def _handshakes(source: Source) -> tuple[Handshake, ...]:
 
 
 def _handshake(entry: dict[str, Any]) -> Handshake:
-    token = entry.get("token", {})
-    given = {key: value for key, value in entry.items() if key != "token"}
-    verified = entry.get("verified", entry.get("method", "POST") != "GET")
+    given = {key: entry[key] for key in _HANDSHAKE_KEYS if key in entry}
     return Handshake(
-        **{**given, "verified": verified},
-        token_query=token.get("query"),
-        token_secret=token.get("secret"),
+        _known_by(entry),
+        verified=entry.get("verified", entry.get("method", "POST") != "GET"),
+        token=UrlToken(**entry["token"]) if "token" in entry else None,
+        **given,
     )
+
+
+def _known_by(entry: dict[str, Any]) -> KnownBy:
+    """By what a handshake is known: the schema allows exactly one."""
+    if "query" in entry:
+        return ByQuery(entry["query"])
+    if "header" in entry:
+        return ByHeader(entry["header"])
+    return ByBody(entry["body"]) if "body" in entry else ByEmptyBody()
 
 
 def _event(source: Source) -> EventKeys | None:

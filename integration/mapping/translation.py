@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integration.core.bounds import unusable_as_key
 from integration.core.errors import describe, shorten
-from integration.core.values import Cause, EventContext, FieldChange, Identifier, Micros, Step, Translation
+from integration.core.values import (
+    Asked,
+    Cause,
+    EventContext,
+    FieldChange,
+    Identifier,
+    Ignored,
+    Meaning,
+    Micros,
+    SetAside,
+    Step,
+    Translation,
+)
 from integration.mapping.conversions import BadValueError
 from integration.mapping.fetch_spec import Fetch
 from integration.mapping.parts import EventKeys, FieldSetter, LeadKey, Part, Rule
@@ -44,25 +55,23 @@ def translate(
 ) -> Translation:
     """What the parts of a mapping make of one event; with its steps in words if `trace`."""
     steps: Steps = [] if trace else None
-    result = Translation()
+    type_, at = None, None
+    meaning: Meaning
     try:
-        event_type = _event_type(event, context, steps)
-        result = Translation(type=event_type)
-        holding, ignored = _holding_rules(rules_for(event_type), event_type, context)
+        type_ = _event_type(event, context, steps)
+        holding = _holding_rules(rules_for(type_), type_, context)
         if steps is not None:
-            steps += _rule_steps(rules, event_type, holding, context)
-        if ignored is not None:
-            result = replace(result, occurred_at=occurred_at(event, context), ignored=ignored)
+            steps += _rule_steps(rules, type_, holding, context)
+        if isinstance(holding, Ignored):
+            meaning, at = holding, occurred_at(event, context)
         else:
-            result = replace(result, occurred_at=_event_time(event, context, steps))
-            identifiers = _identifiers(lead, context, steps)
-            changes = _changes(holding, context, steps)
-            result = replace(result, identifiers=identifiers, changes=changes)
+            at = _event_time(event, context, steps)
+            meaning = Asked(_identifiers(lead, context, steps), _changes(holding, context, steps))
     except _SetAsideError as error:
-        result = replace(result, dead=error.cause)
+        meaning = SetAside(error.cause)
     except Exception as error:  # noqa: BLE001 - one bad event never stops the rest
-        result = replace(result, dead=_failed(event, error))
-    return result if steps is None else replace(result, steps=tuple(steps))
+        meaning = SetAside(_failed(event, error))
+    return Translation(type_, at, meaning, () if steps is None else tuple(steps))
 
 
 def prepared(
@@ -81,12 +90,12 @@ def prepared(
             return fetch.with_answer(context)
         request = fetch.request(context)
     except BadValueError as error:
-        return Translation(type=known, dead=Cause(error.code, str(error), error.cure))
+        return Translation(known, None, SetAside(Cause(error.code, str(error), error.cure)))
     except ExpressionError as error:
         detail = f"{fetch.place}: fetch: {error}"
-        return Translation(type=known, dead=Cause("expression_failed", detail, _EXPRESSION_CURE))
+        return Translation(known, None, SetAside(Cause("expression_failed", detail, _EXPRESSION_CURE)))
     step = Step(fetch.place, "fetch", f"GET {fetch.base or fetch.base_setting}{request.address} comes first")
-    return Translation(type=known, fetch=request, steps=(step,))
+    return Translation(known, None, request, (step,))
 
 
 def event_type(event: EventKeys, context: EventContext) -> str | None:
@@ -199,16 +208,14 @@ def _identifier(key: LeadKey, value: str) -> Identifier:
 # rules
 
 
-def _holding_rules(
-    rules: Sequence[Rule], event_type: str, context: EventContext
-) -> tuple[list[Rule], str | None]:
+def _holding_rules(rules: Sequence[Rule], event_type: str, context: EventContext) -> list[Rule] | Ignored:
     """The rules whose condition holds; if there is none, why."""
     if not rules:
-        return [], f"no rule for event type {shorten(event_type)[1:-1]}"
+        return Ignored(f"no rule for event type {shorten(event_type)[1:-1]}")
     holding = [rule for rule in rules if _holds(rule, context)]
     if holding:
-        return holding, None
-    return [], "no rule's condition held: " + "; ".join(_why_not(rule, context) for rule in rules)
+        return holding
+    return Ignored("no rule's condition held: " + "; ".join(_why_not(rule, context) for rule in rules))
 
 
 def _holds(rule: Rule, context: EventContext) -> bool:
@@ -224,9 +231,10 @@ def _why_not(rule: Rule, context: EventContext) -> str:
 
 
 def _rule_steps(
-    rules: Sequence[Rule], event_type: str, holding: list[Rule], context: EventContext
+    rules: Sequence[Rule], event_type: str, holding: list[Rule] | Ignored, context: EventContext
 ) -> list[Step]:
-    return [Step(rule.place, rule.path, _rule_words(rule, event_type, holding, context)) for rule in rules]
+    applied = [] if isinstance(holding, Ignored) else holding
+    return [Step(rule.place, rule.path, _rule_words(rule, event_type, applied, context)) for rule in rules]
 
 
 def _rule_words(rule: Rule, event_type: str, holding: list[Rule], context: EventContext) -> str:

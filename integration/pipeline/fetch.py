@@ -138,7 +138,10 @@ def _not_got(failure: NoAnswer, spec: Fetch, host: str) -> Again | Cause:
 
 def _request(source: Source, job: FetchJob, max_body_bytes: int) -> FetchRequest | None:
     context = EventReader(max_body_bytes).context(source, job.event)
-    return None if isinstance(context, MalformedBody) else source.mapping.translate(context).fetch
+    if isinstance(context, MalformedBody):
+        return None
+    meaning = source.mapping.translate(context).meaning
+    return meaning if isinstance(meaning, FetchRequest) else None
 
 
 def _credentials(source: Source, spec: Fetch) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ from integration.core.clock import ids_at
 from integration.core.durations import LINK_RETRY, LINK_TRIES
 from integration.core.errors import LeadwireError, shorten
 from integration.core.logs import log_action
-from integration.core.values import Cause, Identifier, Link, Micros, TranslatedEvent
+from integration.core.values import Asked, Cause, Identifier, Link, Micros, TranslatedEvent
 from integration.lead.advance import Advanced, Known, made_one
 from integration.lead.identity import Identified, IdentifierKey, KnownLeads, assign_leads, keys_of
 from integration.lead.record import Record
@@ -51,8 +51,8 @@ def keys_of_events(events: Iterable[TranslatedEvent]) -> set[IdentifierKey]:
     return {
         key
         for event in events
-        if event.translation.has_update
-        for key in keys_of(event.translation.identifiers)
+        if isinstance(meaning := event.translation.meaning, Asked)
+        for key in keys_of(meaning.identifiers)
     }
 
 

@@ -16,10 +16,12 @@ from integration.core.durations import TRANSLATION_LEASE_SECONDS
 from integration.core.logs import log_action
 from integration.core.values import (
     MICROS_PER_SECOND,
+    Asked,
     Cause,
     EventContext,
     EventEnd,
     EventState,
+    SetAside,
     TranslatedEvent,
     Translation,
 )
@@ -165,12 +167,12 @@ def translate_events(
 
 def set_aside(event: TranslatedEvent, cause: Cause) -> TranslatedEvent:
     """The event as a dead letter: nothing of what it says is stored, but its type."""
-    return replace(event, translation=Translation(type=event.translation.type, dead=cause))
+    return replace(event, translation=Translation(event.translation.type, None, SetAside(cause)))
 
 
 def _dead(event: ClaimedEvent, cause: Cause) -> TranslatedEvent:
     return TranslatedEvent(
-        event.account, event.id, event.source, event.dedup_key, Translation(dead=cause), ""
+        event.account, event.id, event.source, event.dedup_key, Translation(None, None, SetAside(cause)), ""
     )
 
 
@@ -195,7 +197,8 @@ def _translate(
     configuration: Configuration, source: Source, event: ClaimedEvent, context: EventContext | MalformedBody
 ) -> Translation:
     if isinstance(context, MalformedBody):
-        return Translation(dead=Cause("malformed_body", context.detail, "Ask the sender to send it again."))
+        cause = Cause("malformed_body", context.detail, "Ask the sender to send it again.")
+        return Translation(None, None, SetAside(cause))
     return translate_and_validate(configuration, source, with_fetched(source, context, event.fetched))
 
 
@@ -215,10 +218,9 @@ def translate_and_validate(
 ) -> Translation:
     """What the mapping makes of one event; dead if a field of the update is not valid."""
     translation = source.mapping.translate(context, trace=trace)
-    if translation.has_update:
-        cause = configuration.catalogue.validate(translation.changes)
-        if cause is not None:
-            return replace(translation, dead=cause)
+    asked = translation.meaning
+    if isinstance(asked, Asked) and (cause := configuration.catalogue.validate(asked.changes)):
+        return replace(translation, meaning=SetAside(cause, asked))
     return translation
 
 

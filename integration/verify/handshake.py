@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from integration.core.values import Handshake, RawRequest, Secret
+from integration.core.values import (
+    ByBody,
+    ByEmptyBody,
+    ByHeader,
+    ByQuery,
+    Handshake,
+    RawRequest,
+    Secret,
+    UrlToken,
+)
 from integration.verify.braintree import challenge_answer
 from integration.verify.query import read_parameter
 from integration.verify.scheme import text_key
@@ -44,21 +53,21 @@ def answer(
 
 
 def _value(handshake: Handshake, request: RawRequest, payload: Any) -> str | None:
-    """What the handshake is known by; None if the request is not this handshake."""
+    """The text of what the handshake is known by; None if the request is not this handshake."""
     if request.method != handshake.method:
         return None
     if any(_at(payload, path) != text for path, text in handshake.when.items()):
         return None
-    if handshake.empty:
-        return None if request.body.strip() else ""
-    found = None
-    if handshake.query:
-        found = _parameter(request, handshake.query)
-    elif handshake.header:
-        found = request.headers.get(handshake.header.lower())
-    elif handshake.body:
-        found = _at(payload, handshake.body)
-    return found if isinstance(found, str) else None
+    match handshake.known_by:
+        case ByQuery(name=name):
+            return _parameter(request, name)
+        case ByHeader(name=name):
+            return request.headers.get(name.lower())
+        case ByBody(path=path):
+            found = _at(payload, path)
+            return found if isinstance(found, str) else None
+        case ByEmptyBody():
+            return None if request.body.strip() else ""
 
 
 def _parameter(request: RawRequest, name: str) -> str | None:
@@ -77,7 +86,7 @@ def _reply(
     tokens: Sequence[Secret],
 ) -> Reply:  # fmt: skip
     refused = Reply(refused=True)
-    if not _has_token(handshake, request, tokens) or len(value) > LONGEST_VALUE:
+    if not _has_token(handshake.token, request, tokens) or len(value) > LONGEST_VALUE:
         return refused
     if handshake.reply_header and not (value.isascii() and value.isprintable()):
         return refused
@@ -107,12 +116,12 @@ def _parts(template: str, value: str, secrets: Sequence[Secret]) -> dict[str, st
     return {**parts, "{value}": value}
 
 
-def _has_token(handshake: Handshake, request: RawRequest, tokens: Sequence[Secret]) -> bool:
-    if handshake.token_query is None:
+def _has_token(wanted: UrlToken | None, request: RawRequest, tokens: Sequence[Secret]) -> bool:
+    if wanted is None:
         return True
-    given = (_parameter(request, handshake.token_query) or "").encode("utf-8", "surrogatepass")
+    given = (_parameter(request, wanted.query) or "").encode("utf-8", "surrogatepass")
     return any(
         hmac.compare_digest(given, token.value.strip().encode("utf-8", "surrogatepass"))
         for token in tokens
-        if token.name == handshake.token_secret and token.value.strip()
+        if token.name == wanted.secret and token.value.strip()
     )

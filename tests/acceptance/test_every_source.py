@@ -132,8 +132,7 @@ def test_an_example_ends_as_a_put(source: Source, test: MappingTest, running: Ru
     running.api.body = fetched.body if fetched else b"{}"
     rehearsal = rehearse(all_sources(), source, request, max_body_bytes=LIMIT, fetched=fetched)
     of_test = next(event for event in rehearsal.events if event.incoming.position == test.position)
-    identifiers = {found.kind: found.value for found in of_test.translation.identifiers}
-    guid = seed(running, identifiers, test.lead_before)
+    guid = seed(running, of_test.identifiers, test.lead_before)
 
     secret = Secret(source.mapping.verify.secrets[0], made_up_secret(source))
     signed = as_sent(source, request, secret, running)

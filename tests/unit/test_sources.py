@@ -113,7 +113,7 @@ def rules_in(configuration: Configuration, source: Source, test: MappingTest) ->
     done = rehearse(
         configuration, source, request, max_body_bytes=LIMIT, position=test.position, fetched=fetched
     )
-    return (change.rule for event in done.events for change in event.translation.changes)
+    return (change.rule for event in done.events for change in event.changes)
 
 
 @each_folder

@@ -12,7 +12,7 @@ import pytest
 from integration.authoring.rehearse import NOT_SENT, Difference, Rehearsal, TestResult, rehearse, run_test
 from integration.body import MalformedBody
 from integration.config.sources import Configuration, Source, load_configuration
-from integration.core.values import MAIN_ACCOUNT, Identifier, RawRequest
+from integration.core.values import MAIN_ACCOUNT, Identifier, Ignored, RawRequest
 from integration.lead.merge import before
 
 LIMIT = 10_000
@@ -117,8 +117,8 @@ def test_ignored_and_dead_events_update_nothing_and_say_why(
         event("2", 100, guid=None),
         event("3", 100, score="x"),
     )
-    ignored, dead, invalid = (item.translation for item in found.events)
-    assert ignored.ignored == "no rule for event type seen"
+    ignored, dead, invalid = found.events
+    assert ignored.translation.meaning == Ignored("no rule for event type seen")
     assert dead.dead is not None
     assert dead.dead.code == "missing_lead"
     assert invalid.dead is not None

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from integration.core.values import (
     MAIN_ACCOUNT,
+    Asked,
     Cause,
     EventState,
     FetchRequest,
     FieldChange,
     Identifier,
+    Ignored,
+    SetAside,
     TranslatedEvent,
     Translation,
     Wire,
@@ -40,7 +43,7 @@ def event(
         FieldChange(name, value, "latest", f"mappings/shop/mapping.yaml:{number}", "a rule")
         for name, value in fields.items()
     )
-    translation = Translation("paid", NOW + number, tuple(Identifier(*key) for key in keys), changes)
+    translation = Translation("paid", NOW + number, Asked(tuple(Identifier(*key) for key in keys), changes))
     return TranslatedEvent(MAIN_ACCOUNT, f"01-{number}", "shop", f"e{number}", translation, version)
 
 
@@ -101,9 +104,9 @@ def test_a_step_leaves_what_was_known_as_it_was(
 def test_each_event_ends_as_its_translation_says() -> None:
     cause = Cause("missing_field", "no amount", "correct the path")
     translations = {
-        "dead": Translation(dead=cause),
-        "ignored": Translation(ignored="no rule means refund.created"),
-        "fetching": Translation(fetch=FetchRequest("/v1/x", {})),
+        "dead": Translation(None, None, SetAside(cause)),
+        "ignored": Translation(None, None, Ignored("no rule means refund.created")),
+        "fetching": Translation(None, None, FetchRequest("/v1/x", {})),
     }
     events = [
         TranslatedEvent(MAIN_ACCOUNT, name, "shop", name, said, "v1") for name, said in translations.items()
@@ -158,10 +161,10 @@ def test_a_change_of_the_write_rule_alone_is_news() -> None:
     first = advance(Known(), [event(1, [("email", "a")], {"city": 1})], at())
     known = replace(then(Known(), first), before=before_of(first))
     now = event(1, [("email", "a")], {"city": 1})
-    (change,) = now.translation.changes
-    earliest = replace(
-        now, translation=replace(now.translation, changes=(replace(change, write="earliest"),))
-    )
+    asked = now.translation.meaning
+    assert isinstance(asked, Asked)
+    changes = (replace(asked.changes[0], write="earliest"),)
+    earliest = replace(now, translation=replace(now.translation, meaning=replace(asked, changes=changes)))
 
     again = advance(known, [earliest], at(Priority.REPLAYED))
 
@@ -171,7 +174,9 @@ def test_a_change_of_the_write_rule_alone_is_news() -> None:
 def test_an_event_that_is_ignored_now_is_withdrawn_from_its_lead() -> None:
     first = advance(Known(), [event(1, [("email", "a")], {"city": 1})], at())
     known = replace(then(Known(), first), before=before_of(first))
-    ignored = TranslatedEvent(MAIN_ACCOUNT, "01-1", "shop", "e1", Translation(ignored="no rule"), "v2")
+    ignored = TranslatedEvent(
+        MAIN_ACCOUNT, "01-1", "shop", "e1", Translation(None, None, Ignored("no rule")), "v2"
+    )
 
     again = advance(known, [ignored], at(Priority.REPLAYED))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from integration.core.errors import Problem
-from integration.core.values import Translation
+from integration.core.values import Asked, Cause, FieldChange, Ignored, SetAside, Translation
 from integration.mapping import SourceMapping
 
 ARRIVED = 1_795_428_000_000_000
@@ -29,3 +29,19 @@ def document(**blocks: Any) -> str:
         **blocks,
     }
     return "\n".join(f"{key}: {json.dumps(block)}" for key, block in whole.items() if block is not ...)
+
+
+def changes_of(translation: Translation) -> tuple[FieldChange, ...]:
+    """What an event asks for; nothing where it asks for nothing."""
+    return translation.meaning.changes if isinstance(translation.meaning, Asked) else ()
+
+
+def cause_of(translation: Translation) -> Cause:
+    """Why an event is a dead letter."""
+    assert isinstance(translation.meaning, SetAside), translation
+    return translation.meaning.cause
+
+
+def reason_of(translation: Translation) -> str | None:
+    """Why an event is ignored; None if it is not."""
+    return translation.meaning.reason if isinstance(translation.meaning, Ignored) else None

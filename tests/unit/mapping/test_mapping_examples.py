@@ -10,10 +10,11 @@ import pytest
 from ruamel.yaml import YAML
 
 import integration.mapping
-from integration.core.values import Translation
+from integration.core.values import Asked, Translation
 from integration.mapping import load_mapping
 from integration.mapping.conditions import OPERATORS
 from integration.mapping.language import SCHEMA
+from tests.unit.mapping.mapping_document import cause_of, changes_of, reason_of
 
 EXAMPLES: list[dict[str, Any]] = YAML(typ="safe").load(
     Path(integration.mapping.__file__).with_name("examples.yaml").read_text(encoding="utf-8")
@@ -51,22 +52,21 @@ def with_text_keys(example: dict[str, Any]) -> dict[str, Any]:
 def test_example_gives_what_it_says(example: dict[str, Any], tmp_path: Path) -> None:
     (outcome,) = OUTCOMES & set(example)
     result = translated(tmp_path, with_text_keys(example) if "tables" in example else example)
-    values = [(change.value, type(change.value)) for change in result.changes]
+    values = [(change.value, type(change.value)) for change in changes_of(result)]
     match outcome:
         case "gives":
-            assert result.dead is None
+            assert isinstance(result.meaning, Asked)
             assert values == [(example["gives"], type(example["gives"]))]
-            assert result.changes[0].write == example.get("write", "latest")
+            assert changes_of(result)[0].write == example.get("write", "latest")
         case "skips":
-            assert (result.dead, result.ignored, values) == (None, None, [])
+            assert (type(result.meaning), values) == (Asked, [])
         case "clears":
             assert values == [(None, type(None))]
         case "dead":
-            assert result.dead is not None
-            assert result.dead.code == example["dead"]
-            assert "mapping.yaml:1: rules[0].set.field: " in result.dead.detail
+            assert cause_of(result).code == example["dead"]
+            assert "mapping.yaml:1: rules[0].set.field: " in cause_of(result).detail
         case "holds":
-            assert (result.ignored is None) == example["holds"], result.ignored
+            assert (reason_of(result) is None) == example["holds"], reason_of(result)
 
 
 def test_every_key_of_a_value_has_an_example() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from integration.core.values import FetchRequest, Translation
-from tests.unit.mapping.mapping_document import ARRIVED, Load, Problems, document
+from integration.core.values import Asked, FetchRequest, Ignored, Translation
+from tests.unit.mapping.mapping_document import ARRIVED, Load, Problems, cause_of, changes_of, document
 
 BLOCK = {"base": "https://api.example.com/", "path": "/v1/{kind}/{data.id}?expand=a"}
 
@@ -33,9 +33,9 @@ PAYLOAD = {"type": "paid", "kind": "payments", "data": {"id": "tr_1"}, "email": 
 def test_the_address_has_the_values_percent_encoded(load: Load) -> None:
     mapping = mapping_with(load, {})
     found = translated(mapping, {**PAYLOAD, "data": {"id": "a/b?c=d&e#f ü"}})
-    assert found.fetch == FetchRequest("/v1/payments/a%2Fb%3Fc%3Dd%26e%23f%20%C3%BC?expand=a", {})
+    assert found.meaning == FetchRequest("/v1/payments/a%2Fb%3Fc%3Dd%26e%23f%20%C3%BC?expand=a", {})
     number = translated(mapping, {**PAYLOAD, "data": {"id": 7}})
-    assert number.fetch == FetchRequest("/v1/payments/7?expand=a", {})
+    assert number.meaning == FetchRequest("/v1/payments/7?expand=a", {})
     assert (mapping.fetch.base, mapping.fetch.settings) == ("https://api.example.com", ())
 
 
@@ -56,53 +56,51 @@ def test_the_settings_of_oauth_are_those_of_its_grant(load: Load) -> None:
 )  # fmt: skip
 def test_a_value_that_makes_no_address_is_a_dead_letter(load: Load, value: Any, said: str) -> None:
     found = translated(mapping_with(load, {}), {**PAYLOAD, "data": {"id": value}})
-    assert found.dead is not None
-    assert found.dead.code == "fetch_impossible"
-    assert said in found.dead.detail
-    assert found.dead.cure == "correct `fetch.path` in the mapping, then retry the event"
+    assert cause_of(found).code == "fetch_impossible"
+    assert said in cause_of(found).detail
+    assert cause_of(found).cure == "correct `fetch.path` in the mapping, then retry the event"
 
 
 def test_headers_have_values_of_the_event(load: Load) -> None:
     mapping = mapping_with(load, {"path": "/x", "headers": {"X-Tenant": "{tenant}", "X-Fixed": "a b"}})
     for tenant in ("t", "t 1", "t" * 500):
         found = translated(mapping, {**PAYLOAD, "tenant": tenant})
-        assert found.fetch == FetchRequest("/x", {"X-Tenant": tenant, "X-Fixed": "a b"})
+        assert found.meaning == FetchRequest("/x", {"X-Tenant": tenant, "X-Fixed": "a b"})
 
 
 @pytest.mark.parametrize("tenant", [" t", "t ", " ", "t\r\nX: y", "t\n", "t\x00", "ü", "t" * 501])
 def test_a_value_that_cannot_stand_in_a_header_is_a_dead_letter(load: Load, tenant: str) -> None:
     mapping = mapping_with(load, {"path": "/x", "headers": {"X-Tenant": "{tenant}"}})
     found = translated(mapping, {**PAYLOAD, "tenant": tenant})
-    assert found.dead is not None
-    assert found.dead.code == "fetch_impossible"
-    assert "cannot stand in a header" in found.dead.detail
-    assert found.dead.cure == "correct `fetch.headers.X-Tenant` in the mapping, then retry the event"
+    assert cause_of(found).code == "fetch_impossible"
+    assert "cannot stand in a header" in cause_of(found).detail
+    assert cause_of(found).cure == "correct `fetch.headers.X-Tenant` in the mapping, then retry the event"
 
 
 def test_the_answer_stands_in_the_event(load: Load) -> None:
     rules = [{"name": "r", "events": ["*"], "set": {"city": "order.city", "zip": "data.id"}}]
     mapping = mapping_with(load, {"into": "order"}, rules=rules)
     found = translated(mapping, PAYLOAD, {"city": "Rome"})
-    assert {change.field: change.value for change in found.changes} == {"city": "Rome", "zip": "tr_1"}
+    assert {change.field: change.value for change in changes_of(found)} == {"city": "Rome", "zip": "tr_1"}
 
 
 def test_an_event_that_is_no_object_cannot_hold_an_answer(load: Load) -> None:
     mapping = mapping_with(load, {"path": "/x"}, event={"type": {"value": "t"}, "each": "items"})
     found = translated(mapping, {"items": ["a"]}, {"city": "Rome"})
-    assert found.dead is not None
-    assert "fetch.into: the event is 'a'" in found.dead.detail
+    assert "fetch.into: the event is 'a'" in cause_of(found).detail
 
 
 def test_without_need_nothing_is_fetched(load: Load) -> None:
-    assert translated(mapping_with(load, {"when": {"kind": "refunds"}}), PAYLOAD).fetch is None
+    found = translated(mapping_with(load, {"when": {"kind": "refunds"}}), PAYLOAD)
+    assert isinstance(found.meaning, Asked)
     other = [{"name": "r", "events": ["refund"], "set": {"city": "city"}}]
-    assert translated(mapping_with(load, {}, rules=other), PAYLOAD).ignored == "no rule for event type paid"
+    found = translated(mapping_with(load, {}, rules=other), PAYLOAD)
+    assert found.meaning == Ignored("no rule for event type paid")
 
 
 def test_a_condition_that_cannot_be_evaluated_is_a_dead_letter(load: Load) -> None:
     found = translated(mapping_with(load, {"when": "abs(kind) > `1`"}), PAYLOAD)
-    assert found.dead is not None
-    assert found.dead.code == "expression_failed"
+    assert cause_of(found).code == "expression_failed"
 
 
 def test_what_repeats_is_another_event_each_time(load: Load) -> None:
@@ -160,8 +158,8 @@ def test_no_value_leads_out_of_its_place_in_the_path(load: Load, value: Any) -> 
         str(value).encode()
     except UnicodeEncodeError:
         return  # half a character is refused with the body
-    found = translated(mapping, {**PAYLOAD, "data": {"id": value}}).fetch
-    if found is not None:
+    found = translated(mapping, {**PAYLOAD, "data": {"id": value}}).meaning
+    if isinstance(found, FetchRequest):
         address = found.address
         assert address.startswith("/v1/payments/")
         assert address.endswith("?expand=a")

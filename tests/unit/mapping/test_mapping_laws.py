@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from integration.core.values import EventContext, IncomingEvent, Translation
+from integration.core.values import Asked, EventContext, IncomingEvent, SetAside, Translation
 from integration.mapping import SourceMapping, load_mapping
-from tests.unit.mapping.mapping_document import ARRIVED, Load, Translate, document
+from tests.unit.mapping.mapping_document import (
+    ARRIVED,
+    Load,
+    Translate,
+    cause_of,
+    changes_of,
+    document,
+    reason_of,
+)
 
 NAMES = st.sampled_from(["a", "b", "c", "type", "id", "created", "email", "amount", "currency", "events"])
 SCALARS = (
@@ -107,43 +116,38 @@ def test_any_payload_gives_a_translation(
             result = mapping.translate(context)
             traced = mapping.translate(context, trace=True)
             check_translation(event, result)
-            assert (traced.changes, traced.ignored, traced.dead) == (
-                result.changes,
-                result.ignored,
-                result.dead,
-            )
+            assert replace(traced, steps=()) == result
 
 
 def check_translation(event: IncomingEvent, result: Translation) -> None:
     assert len(event.dedup_key) <= 220
     assert event.dedup_key.isprintable()
-    if result.dead is None:
-        assert event.type == result.type
-    if result.dead is None and result.ignored is None:
+    meaning = result.meaning
+    if isinstance(meaning, SetAside):
+        assert meaning.asked is None
+        assert meaning.cause.detail.startswith("mapping.yaml:")
+        assert "cannot be translated" not in meaning.cause.detail
+        meaning.cause.detail.encode()
+        return
+    assert event.type == result.type
+    if isinstance(meaning, Asked):
         assert event.occurred_at == result.occurred_at
-        assert result.identifiers
-        assert all(identifier.value for identifier in result.identifiers)
-        values = {change.field: change.value for change in result.changes}
-        assert len(values) == len(result.changes)
+        assert meaning.identifiers
+        assert all(identifier.value for identifier in meaning.identifiers)
+        values = {change.field: change.value for change in meaning.changes}
+        assert len(values) == len(meaning.changes)
         json.dumps(values, allow_nan=False, ensure_ascii=False).encode()
         assert "" not in [value for value in values.values() if isinstance(value, str)]
-    else:
-        assert result.changes == ()
-    if result.dead is not None:
-        assert result.dead.detail.startswith("mapping.yaml:")
-        assert "cannot be translated" not in result.dead.detail
-        result.dead.detail.encode()
 
 
 def test_even_a_fault_of_ours_is_a_dead_letter(load: Load) -> None:
     result = load(document()).translate(EventContext({"type": "x"}, {}, None, "", "late"))  # type: ignore[arg-type]
-    assert result.dead is not None
+    assert isinstance(result.meaning, SetAside)
     result = load(document(event={"type": {"header": "T"}})).translate(
         EventContext({}, {}, None, "", 0)  # type: ignore[arg-type]
     )
-    assert result.dead is not None
-    assert result.dead.code == "expression_failed"
-    assert "the event cannot be translated: AttributeError" in result.dead.detail
+    assert cause_of(result).code == "expression_failed"
+    assert "the event cannot be translated: AttributeError" in cause_of(result).detail
 
 
 KINDS: list[tuple[str, dict[str, Any], Any]] = [
@@ -164,7 +168,7 @@ class TestKindsOfNothing:
 
         result = translate({"type": "t", "email": "a@b", **payload}, rules=rules, trace=True)
 
-        assert [change.value for change in result.changes] == ([] if value is None else [value])
+        assert [change.value for change in changes_of(result)] == ([] if value is None else [value])
         expected = f"skipped: v is {kind}" if value is None else f"{kind} (from v)"
         assert result.steps[-1].text == expected
 
@@ -192,7 +196,7 @@ class TestKindsOfNothing:
             for kind, payload, _ in KINDS
         }
 
-        assert {kind for kind, result in results.items() if result.ignored is None} == holds_for
+        assert {kind for kind, result in results.items() if reason_of(result) is None} == holds_for
 
 
 def test_words_that_other_yaml_reads_as_booleans_and_dates_stay_text(load: Load) -> None:
@@ -215,7 +219,7 @@ rules:
         )
     )
 
-    assert [change.value for change in result.changes] == ["Norway", "off"]
+    assert [change.value for change in changes_of(result)] == ["Norway", "off"]
     assert mapping.rules[0].name == "NO"
 
 

@@ -6,15 +6,23 @@ from typing import Any, ClassVar
 
 import pytest
 
-from integration.core.values import Cause, FieldChange, Identifier
-from tests.unit.mapping.mapping_document import ARRIVED, Load, Translate, document
+from integration.core.values import Asked, FieldChange, Identifier, Translation
+from tests.unit.mapping.mapping_document import (
+    ARRIVED,
+    Load,
+    Translate,
+    cause_of,
+    changes_of,
+    document,
+    reason_of,
+)
 
 PLACE = "mappings/acme/mapping.yaml"
 PAID = {"type": "paid", "email": "jane@example.com", "plan": "Pro"}
 
 
-def dead(cause: Cause | None) -> tuple[str, str]:
-    assert cause is not None
+def dead(translation: Translation) -> tuple[str, str]:
+    cause = cause_of(translation)
     assert cause.cure.endswith("replay")
     return cause.code, cause.detail
 
@@ -23,10 +31,11 @@ class TestRules:
     def test_a_matching_rule_makes_an_update(self, translate: Translate) -> None:
         result = translate(PAID)
 
-        assert result.type == "paid"
-        assert result.identifiers == (Identifier("email", "jane@example.com"),)
-        assert result.changes == (FieldChange("plan", "Pro", "latest", f"{PLACE}:6", "r"),)
-        assert (result.ignored, result.dead, result.steps) == (None, None, ())
+        asked = Asked(
+            (Identifier("email", "jane@example.com"),),
+            (FieldChange("plan", "Pro", "latest", f"{PLACE}:6", "r"),),
+        )
+        assert result == Translation("paid", ARRIVED, asked)
 
     @pytest.mark.parametrize(
         ("events", "applies"),
@@ -43,14 +52,14 @@ class TestRules:
     def test_events_are_globs(self, events: list[str], applies: bool, translate: Translate) -> None:
         result = translate(PAID, rules=[{"name": "r", "events": events, "set": {"plan": "plan"}}])
 
-        assert (result.ignored is None) == applies
+        assert (reason_of(result) is None) == applies
 
     def test_an_event_without_a_rule_is_ignored(self, translate: Translate) -> None:
         rules = [{"name": "r", "events": ["refunded"], "set": {"plan": "plan"}}]
 
         result = translate(PAID, rules=rules)
 
-        assert result.ignored == "no rule for event type paid"
+        assert reason_of(result) == "no rule for event type paid"
         assert (result.type, result.occurred_at) == ("paid", ARRIVED)
 
     def test_an_event_without_a_rule_needs_neither_time_nor_lead(self, translate: Translate) -> None:
@@ -59,7 +68,7 @@ class TestRules:
 
         result = translate({"type": "ping"}, event=event, rules=rules)
 
-        assert result.ignored == "no rule for event type ping"
+        assert reason_of(result) == "no rule for event type ping"
         assert result.occurred_at is None
 
     def test_an_event_whose_conditions_fail_is_ignored_with_the_reasons(self, translate: Translate) -> None:
@@ -78,7 +87,7 @@ class TestRules:
 
         result = translate({**PAID, "amount": "few", "a": 2, "b": ""}, rules=rules)
 
-        assert result.ignored == (
+        assert reason_of(result) == (
             "no rule's condition held: live: livemode is absent, wanted true;"
             " rich: amount is 'few', wanted above 5; odd: odd gives absent; no: type 'paid' holds;"
             " any: none of: a is 2, wanted in [1, 'b']; b is '', wanted there"
@@ -92,7 +101,7 @@ class TestRules:
 
         result = translate({**PAID, "city": "Berlin"}, rules=rules)
 
-        assert {change.field: (change.value, change.rule) for change in result.changes} == {
+        assert {change.field: (change.value, change.rule) for change in changes_of(result)} == {
             "plan": ("second", "two"),
             "city": ("Berlin", "one"),
         }
@@ -100,8 +109,8 @@ class TestRules:
     def test_text_too_long_for_a_regular_expression_does_not_match(self, translate: Translate) -> None:
         rules = [{"name": "r", "events": ["*"], "when": {"note": {"matches": "x"}}, "set": {"plan": "plan"}}]
 
-        assert translate({**PAID, "note": "x" * 10_000}, rules=rules).ignored is None
-        assert translate({**PAID, "note": "x" * 10_001}, rules=rules).ignored == (
+        assert reason_of(translate({**PAID, "note": "x" * 10_000}, rules=rules)) is None
+        assert reason_of(translate({**PAID, "note": "x" * 10_001}, rules=rules)) == (
             "no rule's condition held: r: note is text of more than 10,000 characters, wanted matches 'x'"
         )
 
@@ -125,12 +134,12 @@ class TestEvent:
     ) -> None:
         result = translate({**PAID, **payload}, event=self.TIME)
 
-        assert dead(result.dead) == ("missing_event_time", f"{PLACE}:4: event.time: created is {kind}")
+        assert dead(result) == ("missing_event_time", f"{PLACE}:4: event.time: created is {kind}")
 
     def test_a_wrong_event_time_is_a_dead_letter(self, translate: Translate) -> None:
         result = translate({**PAID, "created": "soon"}, event=self.TIME)
 
-        assert dead(result.dead) == (
+        assert dead(result) == (
             "wrong_type",
             f"{PLACE}:4: event.time: expected a time like 2026-11-23T10:00:00Z, found 'soon' (from created)",
         )
@@ -147,7 +156,7 @@ class TestEvent:
     def test_an_event_without_a_type_is_a_dead_letter(
         self, value: Any, why: str, translate: Translate
     ) -> None:
-        code, detail = dead(translate({**PAID, "type": value}).dead)
+        code, detail = dead(translate({**PAID, "type": value}))
 
         assert detail == f"{PLACE}:4: event.type: {why}"
         assert code == ("wrong_type" if "expected" in why else "missing_event_type")
@@ -156,7 +165,7 @@ class TestEvent:
         event = {"type": {"join": ["resource", "action"], "with": "."}}
 
         assert translate({**PAID, "resource": "bill", "action": "paid"}, event=event).type == "bill.paid"
-        code, detail = dead(translate({**PAID, "resource": "bill"}, event=event).dead)
+        code, detail = dead(translate({**PAID, "resource": "bill"}, event=event))
         assert code == "missing_event_type"
         assert detail == f"{PLACE}:4: event.type: resource is 'bill', action is absent"
 
@@ -174,7 +183,8 @@ class TestLead:
 
         result = translate(payload, lead=self.LEAD)
 
-        assert result.identifiers == (
+        assert isinstance(result.meaning, Asked)
+        assert result.meaning.identifiers == (
             Identifier("email", "j@x.org"),
             Identifier("acme_customer", "c1"),
             Identifier("contact_id", "7"),
@@ -183,7 +193,7 @@ class TestLead:
     def test_without_any_identifier_the_event_is_a_dead_letter(self, translate: Translate) -> None:
         result = translate({"type": "paid"}, lead=self.LEAD)
 
-        assert dead(result.dead) == (
+        assert dead(result) == (
             "missing_lead",
             (
                 f"{PLACE}:5: no identifier of the lead in the event; tried lead.guid (guid), lead.email"
@@ -195,7 +205,7 @@ class TestLead:
     def test_an_identifier_of_the_wrong_type_is_a_dead_letter(self, translate: Translate) -> None:
         result = translate({"type": "paid", "email": "a@b", "customer": {"id": 1}}, lead=self.LEAD)
 
-        assert dead(result.dead) == (
+        assert dead(result) == (
             "wrong_type",
             (
                 f"{PLACE}:5: lead.keys.acme_customer: expected text, a number or a boolean, found an object"
@@ -206,7 +216,7 @@ class TestLead:
     def test_an_identifier_may_be_required(self, translate: Translate) -> None:
         lead = {"guid": {"from": "guid", "missing": "dead_letter"}, "email": "email"}
 
-        assert dead(translate(PAID, lead=lead).dead) == (
+        assert dead(translate(PAID, lead=lead)) == (
             "missing_value",
             f"{PLACE}:5: lead.guid: guid is absent",
         )
@@ -216,8 +226,8 @@ class TestDeadFields:
     def one(self, spec: Any, payload: dict[str, Any], translate: Translate, **blocks: Any) -> tuple[str, str]:
         rules = [{"name": "r", "events": ["*"], "set": {"plan": spec}}]
         result = translate({"type": "paid", "email": "a@b", **payload}, rules=rules, **blocks)
-        assert result.changes == ()
-        return dead(result.dead)
+        assert changes_of(result) == ()
+        return dead(result)
 
     @pytest.mark.parametrize(
         ("spec", "value", "words"),
@@ -293,7 +303,7 @@ class TestDeadFields:
     def test_a_condition_that_fails(self, translate: Translate) -> None:
         rules = [{"name": "r", "events": ["*"], "when": "a > `1`", "set": {"plan": "plan"}}]
 
-        code, detail = dead(translate({**PAID, "a": "x"}, rules=rules).dead)
+        code, detail = dead(translate({**PAID, "a": "x"}, rules=rules))
 
         assert code == "expression_failed"
         assert detail.startswith(f"{PLACE}:6: rule 'r': when: a > `1` cannot be evaluated: ")
@@ -306,8 +316,8 @@ class TestDeadFields:
             rules=[{"name": "r", "events": ["*"], "set": sets}],
         )
 
-        assert result.changes == ()
-        assert dead(result.dead) == (
+        assert changes_of(result) == ()
+        assert dead(result) == (
             "wrong_type",
             (
                 f"{PLACE}:6: rules[0].set.score: expected a whole number, found 'x' (from a);"
@@ -368,7 +378,7 @@ class TestTrace:
     def test_a_trace_changes_nothing(self, translate: Translate) -> None:
         traced = translate(PAID, trace=True)
 
-        assert traced.changes == translate(PAID).changes
+        assert changes_of(traced) == changes_of(translate(PAID))
 
 
 class TestMapping:
@@ -496,7 +506,7 @@ class TestEach:
         assert [event.position for event in events] == [0, 1, 2]
         assert events[0].dedup_key == "e1"
         assert len({event.dedup_key for event in events}) == 3
-        assert [[change.value for change in result.changes] for result in results] == [
+        assert [[change.value for change in changes_of(result)] for result in results] == [
             ["acme", "a@x"],
             ["acme", "b@x"],
             ["acme", "c@x"],
@@ -521,7 +531,7 @@ class TestEach:
         (event,) = mapping.incoming(body, {}, "", ARRIVED)
         result = mapping.translate(mapping.context(body, event.position, {}, "", ARRIVED))
 
-        assert dead(result.dead) == (
+        assert dead(result) == (
             "missing_event_type",
             f"{PLACE}:4: event.each: events is no list in this request",
         )

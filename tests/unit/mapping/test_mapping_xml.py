@@ -9,7 +9,7 @@ import pytest
 
 from integration.body import decode
 from integration.core.values import Translation
-from tests.unit.mapping.mapping_document import Translate
+from tests.unit.mapping.mapping_document import Translate, cause_of, changes_of
 
 LIMIT = 10_000
 XML = """\
@@ -49,13 +49,12 @@ def test_a_nil_field_is_no_value(
 ) -> None:
     result = update(translate, kind, spec)
 
-    assert {change.field: change.value for change in result.changes} == changes
+    assert {change.field: change.value for change in changes_of(result)} == changes
 
 
 @pytest.mark.parametrize("kind", BODIES)
 def test_a_nil_field_can_make_a_dead_letter(kind: str, translate: Translate) -> None:
-    dead = update(translate, kind, {"from": "contact.phone", "missing": "dead_letter"}).dead
+    dead = cause_of(update(translate, kind, {"from": "contact.phone", "missing": "dead_letter"}))
 
-    assert dead is not None
     assert dead.code == "missing_value"
     assert dead.detail.endswith("contact.phone is null")

@@ -12,7 +12,7 @@ import pytest
 
 from integration.body import MalformedBody, decode
 from integration.config.sources import Source, load_configuration
-from integration.core.values import MAIN_ACCOUNT, EventContext, RawRequest
+from integration.core.values import MAIN_ACCOUNT, Asked, EventContext, RawRequest
 from integration.mapping import SourceMapping
 from integration.pipeline.reading import EventReader
 from integration.pipeline.translate import translate_events
@@ -87,7 +87,8 @@ def test_a_request_is_read_once_however_many_events_it_has(tmp_path: Path, count
 
     translated = translate_events(load_configuration(tmp_path, {}), events, LIMIT)
 
-    guids = [[known.value for known in item.translation.identifiers] for item in translated]
+    asked = [item.translation.meaning for item in translated]
+    guids = [[known.value for known in one.identifiers] for one in asked if isinstance(one, Asked)]
     assert guids == [["g0"], ["g1"], ["g2"]] * 2
     assert counted == {"decoded": 2, "found": 2}
 

@@ -12,24 +12,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.body import decode
-from integration.core.values import MAIN_ACCOUNT, Handshake, RawRequest, Secret
+from integration.core.values import (
+    MAIN_ACCOUNT,
+    ByBody,
+    ByEmptyBody,
+    ByHeader,
+    ByQuery,
+    Handshake,
+    RawRequest,
+    Secret,
+    UrlToken,
+)
 from integration.verify.handshake import Reply, answer
 from tests.contracts.scheme import NOW
 
 FOLDER = Path(__file__).parents[2] / "data" / "handshakes"
+META = Handshake(
+    ByQuery("hub.challenge"), "GET", token=UrlToken("hub.verify_token", "TOKEN"), reply="{value}"
+)
 HANDSHAKES = {
-    "meta": Handshake(
-        "GET", query="hub.challenge", token_query="hub.verify_token", token_secret="TOKEN", reply="{value}"
-    ),
-    "neg_meta": Handshake(
-        "GET", query="hub.challenge", token_query="hub.verify_token", token_secret="TOKEN", reply="{value}"
-    ),
-    "msgraph": Handshake(query="validationToken", reply="{value}"),
-    "challenge": Handshake("GET", query="bt_challenge", reply="{braintree}"),
-    "slack": Handshake(body="challenge", when={"type": "url_verification"}, reply="{value}"),
-    "asana": Handshake(header="X-Hook-Secret", reply_header="X-Hook-Secret"),
+    "meta": META,
+    "neg_meta": META,
+    "msgraph": Handshake(ByQuery("validationToken"), reply="{value}"),
+    "challenge": Handshake(ByQuery("bt_challenge"), "GET", reply="{braintree}"),
+    "slack": Handshake(ByBody("challenge"), when={"type": "url_verification"}, reply="{value}"),
+    "asana": Handshake(ByHeader("X-Hook-Secret"), reply_header="X-Hook-Secret"),
     "zoom": Handshake(
-        body="payload.plainToken",
+        ByBody("payload.plainToken"),
         when={"event": "endpoint.url_validation"},
         reply='{"plainToken": "{value}", "encryptedToken": "{hmac}"}',
         content_type="application/json",
@@ -79,9 +88,9 @@ def test_pings_without_content() -> None:
         MAIN_ACCOUNT, "a", "POST", "u", "", form, (FOLDER / "payload_ping.form").read_bytes(), NOW
     )
 
-    assert reply_to(Handshake(body="webhook_id"), ping) == Reply()
-    assert reply_to(Handshake(empty=True), ping) is None
-    assert reply_to(Handshake(empty=True), replace(ping, body=b"")) == Reply()
+    assert reply_to(Handshake(ByBody("webhook_id")), ping) == Reply()
+    assert reply_to(Handshake(ByEmptyBody()), ping) is None
+    assert reply_to(Handshake(ByEmptyBody()), replace(ping, body=b"")) == Reply()
 
 
 def test_braintree_signs_nothing_but_challenges() -> None:
@@ -106,7 +115,9 @@ def test_a_header_is_never_split_and_a_value_is_no_placeholder() -> None:
 @given(query=st.text(max_size=60), header=st.text(max_size=60), body=st.binary(max_size=60))
 def test_nothing_raises(query: str, header: str, body: bytes) -> None:
     for handshake in HANDSHAKES.values():
-        for value in (query, f"{handshake.query}={query}"):
+        known_by = handshake.known_by
+        name = known_by.name if isinstance(known_by, ByQuery) else "x"
+        for value in (query, f"{name}={query}"):
             request = RawRequest(
                 MAIN_ACCOUNT, "a", handshake.method, "u", value, {"x-hook-secret": header}, body, NOW
             )
