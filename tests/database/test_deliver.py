@@ -80,7 +80,7 @@ def make(store: Store, hubspot: FakeHubSpot, clock: Clock) -> Iterator[Make]:
 
     def make(worker: str = "one", limit: RateLimit = PLENTY) -> Deliverer:
         deliverer = Deliverer(
-            store, hubspot, clock, limit, worker=worker, concurrency=4, jitter=random.Random(1)
+            store, hubspot, clock, limit, worker=worker, concurrency=4, chance=random.Random(1).random
         )
         made.append(deliverer)
         return deliverer
