@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -137,23 +138,30 @@ def own_or_not(file: Path) -> Iterator[str]:
 
 def asked_of_the_machine(file: Path) -> Iterator[str]:
     """What a module takes from the machine by itself, as `name (line)`."""
+    for dotted, statement in imports(file):
+        if OF_THE_WORLD.match(dotted) or dotted in FUNCTIONS_OF_THE_WORLD:
+            yield f"{dotted} (line {statement.lineno})"
     tree = ast.parse(file.read_text())
-    names = {}
-    for dotted, node in imports(file):
-        if OF_THE_WORLD.match(dotted):
-            yield f"{dotted} (line {node.lineno})"
+    suspicious = {name.rpartition(".")[2] for name in FUNCTIONS_OF_THE_WORLD}
+    imported = dict(chain.from_iterable(map(names_of, ast.walk(tree))))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {
-                alias.asname or alias.name: f"{getattr(node, 'module', '') or ''}.{alias.name}".lstrip(".")
-                for alias in node.names
-            }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute):
+        if isinstance(node, ast.Name | ast.Attribute) and last_name(node) in suspicious:
             first, *rest = ast.unparse(node).split(".")
-            whole = ".".join([names.get(first, first), *rest])
+            whole = ".".join([imported.get(first, first), *rest])
             if whole in FUNCTIONS_OF_THE_WORLD:
                 yield f"{whole} (line {node.lineno})"
+
+
+def last_name(node: ast.Name | ast.Attribute) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr
+
+
+def names_of(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """The names that an import gives a module, each with what it stands for."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 def stands_beside_the_world(path: str) -> str | None:
