@@ -18,7 +18,8 @@ from translate import bodies, drain, fill
 from integration.config.sources import Source, Sources
 from integration.core.clock import now
 from integration.core.settings import MIB, RateLimit
-from integration.core.values import Bundle, Outcome
+from integration.core.values import Operation, Outcome
+from integration.hubspot.family import Family, Verb
 from integration.lead.record import BundleTiming
 from integration.pipeline.deliver import Deliverer
 from integration.pipeline.replay import Counts, Plan, Replay
@@ -42,18 +43,12 @@ class Counting:
     def __init__(self) -> None:
         self.requests = 0
 
-    def request_kind(self, bundle: Bundle) -> str:
-        return "read" if bundle.reads else "write"
+    def family(self, operation: Operation) -> Family:
+        return Family(Verb(type(operation).__name__.lower()))
 
-    def is_search(self, kind: str) -> bool:
-        return kind == "find"
-
-    def cost(self, kind: str) -> int:  # noqa: ARG002 - the protocol's
-        return 1
-
-    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
+    def send(self, operations: Sequence[Operation]) -> list[Outcome]:
         self.requests += 1
-        return [Outcome("done", 200) for _ in bundles]
+        return [Outcome("done", 200) for _ in operations]
 
 
 def measure(url: str, folder: Path, events: int, leads: int) -> None:

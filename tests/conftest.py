@@ -34,6 +34,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
         monkeypatch.delenv(f"{setting.name}_FILE", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # how wide tables are; pytest-xdist sets it
 
 
 @pytest.fixture(autouse=True)

@@ -40,11 +40,10 @@ from integration.mapping.conversions import Convert
 from integration.mapping.functions import own_functions
 from integration.mapping.language import FILE as SCHEMA_FILE
 from integration.mapping.language import SCHEMA
-from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from integration.verify import SCHEMES
-from integration.web.health import mistake_metrics
+from integration.web.gauges import gauges
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES_FILE = ROOT / "integration/mapping/examples.yaml"
@@ -190,11 +189,12 @@ def _gauges() -> dict[str, tuple[str, str, str]]:
         "leadwire_events_fetching": "source",
         "leadwire_requests_held": "source",
         "leadwire_mapping_mistakes": "source",
+        "leadwire_leads_waiting_for": "what",
     }
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/docs.db")
         upgrade(store)
-        text = (backlog_metrics(store, 0) + mistake_metrics(Configuration(Catalogue(), {}, ()))).decode()
+        text = gauges(store, Configuration(Catalogue(), {}, ()), 0).decode()
         store.dispose()
     families = text_string_to_metric_families(text)
     return {f.name: (f.type, labels.get(f.name, ""), f.documentation) for f in families}

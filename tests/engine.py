@@ -10,7 +10,17 @@ from typing import Any
 
 from integration.config.sources import Source, Sources
 from integration.core.settings import RateLimit
-from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Outcome, RawRequest, Wire
+from integration.core.values import (
+    MICROS_PER_SECOND,
+    Cause,
+    Find,
+    Operation,
+    Outcome,
+    RawRequest,
+    Wire,
+    fields_of,
+)
+from integration.hubspot.family import Family, Verb
 from integration.hubspot.outcomes import ambiguous, not_found
 from integration.lead.merge import FieldStates
 from integration.lead.record import BundleTiming, Record
@@ -57,6 +67,17 @@ rules:
 REFUSED = Cause("refused_by_hubspot", "HubSpot answered 400: no", "mend it")
 
 
+def family(operation: Operation) -> Family:
+    """The families of an API that searches for leads, and writes them one by one."""
+    verb = Verb(type(operation).__name__.lower())
+    return Family(verb, is_search=verb is Verb.FIND)
+
+
+def guid_of(operation: Operation) -> str:
+    """The guid that an operation is for; "" where it looks for one."""
+    return "" if isinstance(operation, Find) else operation.identifiers["guid"]
+
+
 class FakeHubSpot:
     """A destination that does what `outcome` says, and keeps what it took.
 
@@ -79,35 +100,32 @@ class FakeHubSpot:
         self.requests: list[int] = []
         self.sent: list[tuple[str, dict[str, Wire | None]]] = []
 
-    def request_kind(self, bundle: Bundle) -> str:
-        return "find" if bundle.finds else "read" if bundle.reads else "write"
+    def family(self, operation: Operation) -> Family:
+        return family(operation)
 
-    def cost(self, request_kind: str) -> int:  # noqa: ARG002 - the protocol's
-        return 1
+    def send(self, operations: Sequence[Operation]) -> list[Outcome]:
+        self.requests.append(len(operations))
+        if len(operations) > 1 and self.bad & {guid_of(operation) for operation in operations}:
+            return [Outcome("split", 400, REFUSED)] * len(operations)
+        return [
+            self._find(operation) if isinstance(operation, Find) else self._take(operation)
+            for operation in operations
+        ]
 
-    def is_search(self, request_kind: str) -> bool:
-        return request_kind == "find"
-
-    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        self.requests.append(len(bundles))
-        if len(bundles) > 1 and self.bad & {bundle.identifiers.get("guid") for bundle in bundles}:
-            return [Outcome("split", 400, REFUSED)] * len(bundles)
-        return [self._find(bundle) if bundle.finds else self._take(bundle) for bundle in bundles]
-
-    def _find(self, bundle: Bundle) -> Outcome:
-        guids = sorted({guid for known in bundle.finds for guid in self.directory.get(known.value, [])})
+    def _find(self, find: Find) -> Outcome:
+        guids = sorted({guid for known in find.sought for guid in self.directory.get(known.value, [])})
         return (
             ambiguous("guid", guids)
             if len(guids) > 1
             else (Outcome("done", 200, found={"guid": guids[0]}) if guids else not_found("there is none"))
         )
 
-    def _take(self, bundle: Bundle) -> Outcome:
-        if refused := self.unknown & set(bundle.fields):
+    def _take(self, operation: Operation) -> Outcome:
+        fields, guid = fields_of(operation), guid_of(operation)
+        if refused := self.unknown & set(fields):
             cause = Cause("field_refused", "there is no such property", "create it")
             return Outcome("again", 400, cause, refused_fields=dict.fromkeys(refused, cause))
-        guid = bundle.identifiers["guid"]
-        self.sent.append((guid, dict(bundle.fields)))
+        self.sent.append((guid, dict(fields)))
         return Outcome("set_aside", 400, REFUSED) if guid in self.bad else self.outcome
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import click
@@ -15,13 +14,11 @@ from integration.body import MalformedBody
 from integration.cli.output import console, plain
 from integration.cli.payloads import PayloadFileError, read_configuration, unsigned_request, usable_source
 from integration.cli.render import print_table
-from integration.config.folders import folder_of
+from integration.config.folders import folder_of, is_source_name
 from integration.config.sources import Configuration, Source, load_configuration
 from integration.core.settings import Settings
 from integration.core.words import counted
 from integration.store.views.columns import Column, Fit, View
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @click.command()
@@ -56,7 +53,7 @@ def new(*, name: str, like: str | None, event: Path | None) -> None:
 def _check_usage(name: str, like: str | None, event: Path | None, directory: Path) -> None:
     if (like is None) == (event is None):
         raise click.UsageError("give either --like SOURCE or --from EVENT")
-    if not _NAME.fullmatch(name):
+    if not is_source_name(name):
         raise click.BadParameter(
             f"{name!r} cannot be a source's name: use small letters, digits, - and _; it is part of the URL"
         )

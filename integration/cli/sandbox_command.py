@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from integration.cli.payloads import read_configuration
+from integration.config.folders import shipped_mappings
+from integration.config.sources import load_fields
 from integration.core.settings import RateLimit, Settings, parse_rate_limit
 from integration.lead.properties import table_of
 from integration.sandbox import run_sandbox
@@ -26,7 +27,7 @@ _TYPES = {
 
 
 def _own_properties() -> list[Property]:
-    catalogue = read_configuration(Settings.read()).catalogue
+    catalogue = load_fields(Settings.read().mappings_dir, shipped_mappings())
     table = table_of(catalogue)
     return [
         Property(target, _TYPES[field.type])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from integration.cli.output import console, json_option, print_json
-from integration.cli.payloads import read_configuration
 from integration.cli.render import print_facts
 from integration.cli.stored import opened
+from integration.config.folders import shipped_mappings
+from integration.config.sources import load_configuration
 from integration.core.clock import now
 from integration.core.settings import Settings
 from integration.pipeline.keeper import stored_versions
@@ -20,7 +23,10 @@ def status(*, as_json: bool) -> None:
     """What waits and for what, what is dead, what the budget leaves, when all is delivered."""
     settings = Settings.read()
     with opened(settings) as store:
-        mistakes = read_configuration(settings, versions=stored_versions(store)).mistakes
+        mistakes = load_configuration(
+            settings.mappings_dir, os.environ, shipped_mappings(), stored_versions(store),
+            only_configured=True,
+        ).mistakes  # fmt: skip
         with store.read() as connection:
             found = read_status(connection, now(), settings.hubspot_rate_limit, mistakes)
     if as_json:

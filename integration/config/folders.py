@@ -58,6 +58,11 @@ class Layers:
         is_same = shipped is not None and yours.resolve() == shipped.resolve()
         return cls(yours, None if is_same or shipped is None or not shipped.is_dir() else shipped)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder of the mappings is there and can be read."""
+        return can_be_read(self.yours)
+
     def mappings(self) -> dict[str, File]:
         """The mapping file of each source, by its name; yours in the place of a shipped one."""
         beneath = {folder.name for folder in _folders(self.shipped)} if self.shipped else set()
@@ -95,9 +100,16 @@ class Layers:
     def misnamed(self) -> Iterator[Problem]:
         """Folders whose names cannot be those of sources."""
         for file in sorted(self.yours.glob(f"*/{MAPPING_FILE}")):
-            if not _NAME.fullmatch(file.parent.name):
+            if not is_source_name(file.parent.name):
                 cure = "use lower-case letters, digits, - and _: the name is part of the URL"
+                if file.parent.name == FIELDS:
+                    cure = f"choose another: it stands for {FIELDS_FILE} where sources are named"
                 yield Problem(self.shown(file), "", "the folder's name cannot be a source's name", cure)
+
+
+def is_source_name(name: str) -> bool:
+    """Whether a source can be called so."""
+    return _NAME.fullmatch(name) is not None and name != FIELDS
 
 
 def shipped_mappings() -> Path:
@@ -109,6 +121,15 @@ def folder_of(name: str, directory: Path) -> Path:
     """The folder of a source: yours, or else the shipped one."""
     yours = directory / name
     return yours if (yours / MAPPING_FILE).is_file() else shipped_mappings() / name
+
+
+def can_be_read(folder: Path) -> bool:
+    """Whether this is a folder whose content can be listed."""
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def stamp_of(file: Path) -> Stamp | None:
@@ -139,9 +160,9 @@ def _file(folder: Path, shown_as: str, origin: Origin) -> File:
 
 def _folders(directory: Path) -> Iterator[Path]:
     """The folders that hold a mapping file under a name that a source can have."""
-    if directory.is_dir():
+    if can_be_read(directory):
         yield from (
             folder
             for folder in sorted(directory.iterdir())
-            if _NAME.fullmatch(folder.name) and (folder / MAPPING_FILE).is_file()
+            if is_source_name(folder.name) and stamp_of(folder / MAPPING_FILE) is not None
         )

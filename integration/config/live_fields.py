@@ -42,7 +42,7 @@ class LiveFields:
         self._own_before = before.own if before else NOTHING
         self._shipped = _read(layers.shipped_fields) if layers.shipped_fields else NOTHING
         self._content = _content(self.file)
-        self._own = self._read_own(is_folder=layers.yours.is_dir())
+        self._own = self._read_own(is_folder=layers.is_there)
         self.problems = self._shipped.problems + self._own.problems
 
     @property

@@ -93,7 +93,7 @@ def _lost(look: Look, before: State | None) -> dict[str, File]:
     """
     yours = look.layers.yours
     there = look.layers.mappings()
-    if yours.is_dir():
+    if look.layers.is_there:
         names = [folder.name for folder in yours.iterdir() if folder.is_dir() and folder.name not in there]
         if not names:
             return {}
@@ -153,7 +153,9 @@ def _problems(state: State, environ: Mapping[str, str]) -> Iterator[Problem]:
 
 def _no_folder(state: State) -> Iterator[Problem]:
     yours = state.layers.yours
-    if not yours.is_dir() and (state.layers.shipped is None or state.mappings.keys() - _shipped(state)):
+    if not state.layers.is_there and (
+        state.layers.shipped is None or state.mappings.keys() - _shipped(state)
+    ):
         cure = "set MAPPINGS_DIR to the folder that holds one folder per source"
         yield Problem(str(yours), "", "there is no such folder", cure)
 

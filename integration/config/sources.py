@@ -30,11 +30,12 @@ from integration.config.folders import (
     secret_files,
     stamp_of,
 )
-from integration.config.live_fields import stamps_of_fields
+from integration.config.live_fields import LiveFields, stamps_of_fields
 from integration.config.loading import Look, configuration_of, state_of
 from integration.config.versions import NO_VERSIONS, Version, Versions
 from integration.core.logs import log_action
 from integration.core.world import world
+from integration.lead.catalogue import Catalogue
 
 __all__ = [
     "FIELDS",
@@ -50,6 +51,7 @@ __all__ = [
     "Sources",
     "UnsetSource",
     "load_configuration",
+    "load_fields",
 ]
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,8 @@ class Sources:
         aside for want of a mapping, the files are looked at again.
         """
         if not all(isinstance(self._configuration.sources.get(name), Source) for name in names):
-            self._wanted |= frozenset(names)
+            with self._lock:
+                self._wanted |= frozenset(names)
             self.refresh()
         return self._configuration
 
@@ -145,7 +148,7 @@ class Sources:
         secrets = [stamp_of(file) for file in secret_files(self._environ)]
         return (
             self._wanted, stamps_of_fields(layers), tuple((name, file.stamp) for name, file in files.items()),
-            tuple(secrets), layers.yours.is_dir(), tuple(layers.misnamed()),
+            tuple(secrets), layers.is_there, tuple(layers.misnamed()),
         )  # fmt: skip
 
     def _look(self, *, recalls: bool = False) -> Look:
@@ -158,9 +161,20 @@ def load_configuration(
     environ: Mapping[str, str],
     shipped: Path | None = None,
     versions: Versions = NO_VERSIONS,
+    *,
+    only_configured: bool = False,
 ) -> Configuration:
-    """Read everything under `directory`; what is wrong becomes problems, never an exception."""
-    return configuration_of(state_of(Look(Layers.of(directory, shipped), versions)), environ)
+    """Read everything under `directory`; what is wrong becomes problems, never an exception. The rest is as
+    for Sources.
+    """
+    settings = _set_names(environ) if only_configured else None
+    look = Look(Layers.of(directory, shipped), versions, settings=settings)
+    return configuration_of(state_of(look), environ)
+
+
+def load_fields(directory: Path, shipped: Path | None = None) -> Catalogue:
+    """The fields alone: what counts of fields.yaml, whatever is wrong with the rest of it."""
+    return LiveFields(Layers.of(directory, shipped), NO_VERSIONS).declared
 
 
 def _set_names(environ: Mapping[str, str]) -> frozenset[bytes]:

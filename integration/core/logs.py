@@ -65,8 +65,6 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     logging.logThreads = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 - the documented switch
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # urllib3 prints request lines at DEBUG, and HubSpot's Leads API carries the token in its URLs.
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -17,6 +17,7 @@ Micros = int
 MAIN_ACCOUNT = "main"  # the HubSpot account that all belongs to; the one in use
 Wire = str | int | float | bool
 WriteRule = Literal["latest", "earliest", "max", "min", "sum", "if_empty"]
+NEVER_CLEAR: tuple[WriteRule, ...] = ("max", "min", "sum", "if_empty")
 
 MICROS_PER_SECOND = 1_000_000
 
@@ -288,23 +289,57 @@ class EventEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """The unsent changes of one lead: the body of its next request to HubSpot.
+class Find:
+    """Ask HubSpot which lead has one of these identifiers: one call asks by the kind of the first.
 
-    `identifiers` maps a kind to its value (`{"guid": "8a41…"}`); `fields` holds only what changes,
-    `None` meaning blank. `event_ids` are the events that set them (the correlation to requests). With
-    `finds`, the next request asks HubSpot which lead has one of these identifiers instead; with `reads`, it
-    asks for these fields' values; `fields` is empty in both cases. With `creates`, a lead that HubSpot does
-    not have is created.
+    With `may_create`, a lead that HubSpot does not have is created by the next operation. `event_ids`, here
+    and below, are the events that the operation is for (the correlation to requests).
     """
 
-    lead_id: str
+    record_id: str
+    sought: Sequence[Identifier]
+    event_ids: Sequence[str] = ()
+    may_create: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Ask HubSpot what the fields with these names hold. `identifiers` maps a kind to its value
+    (`{"guid": "8a41…"}`), here and below.
+    """
+
+    record_id: str
+    identifiers: Mapping[str, str]
+    names: Sequence[str]
+    event_ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Send a bundle to a lead that HubSpot has: `fields` holds only what changes, None meaning blank."""
+
+    record_id: str
     identifiers: Mapping[str, str]
     fields: Mapping[str, Wire | None]
     event_ids: Sequence[str] = ()
-    reads: Sequence[str] = ()
-    finds: Sequence[Identifier] = ()
-    creates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Send a bundle to a lead that HubSpot may not have: then it is created, with these identifiers."""
+
+    record_id: str
+    identifiers: Mapping[str, str]
+    fields: Mapping[str, Wire | None]
+    event_ids: Sequence[str] = ()
+
+
+Operation = Find | Read | Write | Create
+
+
+def fields_of(operation: Operation) -> Mapping[str, Wire | None]:
+    """The fields that an operation writes: none where it only asks."""
+    return operation.fields if isinstance(operation, Write | Create) else {}
 
 
 OutcomeKind = Literal["done", "again", "not_found", "set_aside", "split", "stop"]
@@ -315,13 +350,13 @@ class Outcome:
     """How one attempt ended, judged in one place (`integration.hubspot.outcomes`).
 
     `again`: retry later, not before `retry_after` seconds if given. `not_found`: HubSpot has no such lead,
-    at least not yet. `set_aside`: a person must act. `split`: a request with several bundles was refused for
-    one that the answer does not name, so send it again in two halves. `stop`: no delivery at all can work
+    at least not yet. `set_aside`: a person must act. `split`: a call with several operations was refused
+    for one that the answer does not name, so send it again in two halves. `stop`: no delivery at all can work
     now (the token is refused). `status` is None when no answer came.
     `used_up_for`: the answer says that the account's budget is used up for so many seconds.
-    `values`: what HubSpot has in the fields that a bundle reads; None is blank. `found`: how HubSpot knows
+    `values`: what HubSpot has in the fields that were read; None is blank. `found`: how HubSpot knows
     the lead, by kind of identifier (`{"guid": "8a41…"}`), where the answer tells. `refused_fields`: what
-    HubSpot does not take, and why; with `again`, the bundle goes again at once without these.
+    HubSpot does not take, and why; with `again`, the operation goes again at once without these.
     """
 
     kind: OutcomeKind
@@ -341,9 +376,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A bundle that was sent, and what came of it. `duration` is in microseconds."""
+    """An operation that HubSpot was asked for, and what came of it. `duration` is in microseconds."""
 
-    bundle: Bundle
+    operation: Operation
     outcome: Outcome
     started_at: Micros
     duration: int

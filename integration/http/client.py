@@ -6,38 +6,42 @@ credentials. What the other side does is an answer or a `NoAnswer`, never an exc
 
 from __future__ import annotations
 
-import base64
 import json
-import ssl
-import threading
+import logging
 import time
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, InvalidURL
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 
 from integration.core.errors import shorten
-from integration.http.network import in_words
+from integration.http.network import causes, in_words
 from integration.http.redacting import redact_text
 from integration.http.wire import (
     AddressRefusedError,
     FloodError,
     Meter,
     OverError,
-    Wire,
-    connected,
+    PlainPool,
+    SecurePool,
+    metered,
 )
 
 CONNECT_SECONDS = 5.0
+_HOSTS = 64  # that connections are kept to
 _EXCERPT_LENGTH = 200
 _CHUNK = 64 * 1024
 _FRAMES = 8  # a body in chunks of one byte takes six bytes on the wire for each
 _COMMON_HEADERS = {"user-agent": "leadwire", "accept-encoding": "identity"}
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})  # how it is sent is told here
-_PORTS = {"http": 80, "https": 443}
+
+# urllib3 quotes addresses in what it logs, in warnings too, and HubSpot's Leads API has the token in them.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +129,7 @@ class Client:
 
     def __init__(self, *, public_only: bool = False, connections: int = 8) -> None:
         self._public_only = public_only
-        self._connections = connections
-        self._lock = threading.Lock()
-        self._idle: dict[_Origin, list[_Line]] = {}
-        weakref.finalize(self, _end_all, self._idle)
+        self._adapter = _Adapter(pool_connections=_HOSTS, pool_maxsize=connections)
 
     def request(
         self,
@@ -141,136 +142,91 @@ class Client:
         secrets: Sequence[str] = (),
     ) -> Answer | NoAnswer:
         """Make one request. `secrets` are what must not stand in anything that is shown of the answer."""
-        line: _Line | None = None
+        meter = Meter(time.monotonic() + bounds.seconds, bounds.connect_seconds, self._public_only)
         try:
-            origin, target, login = _parts(url)
-            line = self._line(origin, bounds)
-            line.connection.request(method, target, body=body, headers=_sent({**login, **(headers or {})}))
-            return _answered(line, bounds, secrets)
+            self._judge(url)
+            request = _prepared(method, url, headers or {}, body)
+            with metered(meter), self._adapter.send(request, stream=True) as response:
+                meter.allow(_FRAMES * bounds.max_bytes, _too_large(bounds))
+                content = _body(response.raw, bounds)
+                return Answer(
+                    response.status_code, _lower_case(response.raw.headers), content, response.reason, secrets
+                )
         except Exception as error:
             if (found := _no_answer(error, bounds)) is None:
                 raise
             return found
-        finally:
-            if line is not None:
-                self._give_back(line)
 
-    def _line(self, origin: _Origin, bounds: Bounds) -> _Line:
-        """An open connection that waits, or a new one; its time begins now."""
-        if self._public_only and origin.scheme != "https":
+    def _judge(self, url: str) -> None:
+        """Raises ValueError for what is no address, AddressRefusedError."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or " " in url or not (url.isascii() and url.isprintable()):
+            raise ValueError("no address")
+        if self._public_only and parts.scheme != "https":
             raise AddressRefusedError("only https:// addresses are called")
-        meter = Meter(time.monotonic() + bounds.seconds)
-        while (line := self._taken(origin)) is not None:
-            if line.wire.is_idle():
-                line.wire.meter, line.is_reusable = meter, False
-                return line
-            line.wire.end()
-        wire = connected(
-            origin.host, origin.port, meter,
-            tls=origin.scheme == "https", public_only=self._public_only,
-            connect_seconds=bounds.connect_seconds,
-        )  # fmt: skip
-        return _Line(origin, wire, _connection(origin, wire))
-
-    def _taken(self, origin: _Origin) -> _Line | None:
-        with self._lock:
-            waiting = self._idle.get(origin)
-            return waiting.pop() if waiting else None
-
-    def _give_back(self, line: _Line) -> None:
-        with self._lock:
-            waiting = self._idle.setdefault(line.origin, []) if line.is_reusable else []
-            if line.is_reusable and len(waiting) < self._connections:
-                waiting.append(line)
-                return
-        line.wire.end()
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    scheme: str
-    host: str
-    port: int
+class _Adapter(HTTPAdapter):
+    """What sends a request in requests: many threads may share one, as urllib3's pools are made for that.
+
+    There is no session. All it adds had to be switched off, and it reads and unpacks the body of a redirect
+    that it was told not to follow.
+    """
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+    def cert_verify(self, *_args: Any) -> None:
+        """Nothing: the connections bring whom they trust. By requests they would read it from a file each."""
+
+    def build_response(self, _request: requests.PreparedRequest, answer: Any) -> requests.Response:
+        """No more than is used: no cookies, and no guess at what the body is."""
+        response = requests.Response()
+        response.raw, response.status_code, response.reason = answer, answer.status, answer.reason
+        return response
 
 
-@dataclass(slots=True)
-class _Line:
-    """A connection to an origin. `is_reusable` once an answer was read to its end, and both sides go on."""
-
-    origin: _Origin
-    wire: Wire
-    connection: HTTPConnection
-    is_reusable: bool = False
-
-
-def _end_all(idle: dict[_Origin, list[_Line]]) -> None:
-    for line in [line for waiting in idle.values() for line in waiting]:
-        line.wire.end()
-
-
-def _parts(url: str) -> tuple[_Origin, str, Mapping[str, str]]:
-    """Whom to call, what to ask for, and the credentials that stand in the address. Raises ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError("no address")
-    origin = _Origin(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme])
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if parts.username is None:
-        return origin, target, {}
-    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-    return origin, target, {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
+def _prepared(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None
+) -> requests.PreparedRequest:
+    """The request to send. Raises ValueError for a header that cannot be one."""
+    request = requests.PreparedRequest()
+    request.prepare_method(method)
+    request.url = url  # as it is: `prepare_url` takes `..` out of paths, and calls something else then
+    request.prepare_headers(_COMMON_HEADERS | {k: v for k, v in headers.items() if k.lower() not in _FRAMING})
+    request.prepare_body(body, None)
+    if "authorization" not in request.headers:
+        request.prepare_auth(None)  # the credentials in the address
+    return request
 
 
-def _sent(headers: Mapping[str, str]) -> Mapping[str, str]:
-    names = {name.lower() for name in headers}
-    common = {name: value for name, value in _COMMON_HEADERS.items() if name not in names}
-    return common | {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
+def _lower_case(headers: urllib3.HTTPHeaderDict) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in headers.itermerged()}
 
 
-def _connection(origin: _Origin, wire: Wire) -> HTTPConnection:
-    connection = HTTPConnection(origin.host, origin.port)
-    connection.default_port = _PORTS[origin.scheme]  # the one that the Host header leaves out
-    connection.auto_open = 0  # what closes stays closed: only what was judged is called
-    connection.sock = wire
-    return connection
-
-
-def _answered(line: _Line, bounds: Bounds, secrets: Sequence[str]) -> Answer:
-    """Read the answer to what was sent."""
-    response = line.connection.getresponse()
-    line.wire.meter.allow(_FRAMES * bounds.max_bytes, _too_large(bounds))
-    content, is_whole = _body(response, bounds)
-    will_close = response.will_close
-    response.close()
-    line.is_reusable = is_whole and not will_close
-    return Answer(response.status, _lower_case(response), content, response.reason, secrets)
-
-
-def _lower_case(response: HTTPResponse) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for name, value in response.getheaders():
-        key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return found
-
-
-def _body(response: HTTPResponse, bounds: Bounds) -> tuple[bytes, bool]:
-    """The body, and whether that is all of it. Raises what it is that keeps a whole one from coming."""
-    content = bytearray()
+def _body(answer: Any, bounds: Bounds) -> bytes:
+    """The body as it came. Raises what it is that keeps a whole one from coming."""
     if not (bounds.whole or bounds.max_bytes):
-        return b"", False
+        return b""
+    content = bytearray()
     try:
-        while part := response.read1(min(_CHUNK, bounds.max_bytes + 1 - len(content))):
+        while len(content) <= bounds.max_bytes and (
+            part := _part(answer, bounds.max_bytes + 1 - len(content))
+        ):
             content += part
-            if len(content) > bounds.max_bytes:
-                raise FloodError(_too_large(bounds))
-        if response.length:  # `read1` ends without a word where the connection does
-            raise IncompleteRead(b"", response.length)
-    except (OSError, HTTPException):
+    except urllib3.exceptions.HTTPError:
         if bounds.whole:
             raise
-        return bytes(content[: bounds.max_bytes]), False
-    return bytes(content), True
+    if bounds.whole and len(content) > bounds.max_bytes:
+        raise FloodError(_too_large(bounds))
+    return bytes(content[: bounds.max_bytes])
+
+
+def _part(answer: Any, limit: int) -> bytes:
+    """What is there of the body; b"" at its end."""
+    part: bytes = answer.read1(min(_CHUNK, limit), decode_content=False)
+    return part
 
 
 def _too_large(bounds: Bounds) -> str:
@@ -279,14 +235,20 @@ def _too_large(bounds: Bounds) -> str:
 
 def _no_answer(error: Exception, bounds: Bounds) -> NoAnswer | None:
     """What an error of the exchange means; None for what is a mistake of the program."""
-    if isinstance(error, AddressRefusedError):
-        return NoAnswer(Why.ADDRESS_REFUSED, str(error))
-    if isinstance(error, FloodError):
-        return NoAnswer(Why.TOO_LARGE, str(error))
-    if isinstance(error, OverError):
-        return NoAnswer(Why.UNREACHABLE, f"no whole answer within {bounds.seconds:g} s")
-    if isinstance(error, (ValueError, InvalidURL)) and not isinstance(error, ssl.SSLError):
+    for cause in causes(error):
+        if isinstance(cause, AddressRefusedError):
+            return NoAnswer(Why.ADDRESS_REFUSED, str(cause))
+        if isinstance(cause, FloodError):
+            return NoAnswer(Why.TOO_LARGE, str(cause))
+        if isinstance(cause, OverError):
+            return NoAnswer(Why.UNREACHABLE, f"no whole answer within {bounds.seconds:g} s")
+    if isinstance(error, ValueError) and not _is_of_the_answer(error):
         return NoAnswer(Why.NO_ADDRESS, "it is no address, or a header cannot hold its value")
-    if isinstance(error, (OSError, HTTPException)):
+    if isinstance(error, (requests.RequestException, urllib3.exceptions.HTTPError, OSError)):
         return NoAnswer(Why.UNREACHABLE, in_words(error))
     return None
+
+
+def _is_of_the_answer(error: Exception) -> bool:
+    """Whether it is a header that came, not one that was to be sent; requests has one name for both."""
+    return any(isinstance(cause, urllib3.exceptions.InvalidHeader) for cause in causes(error))

@@ -1,4 +1,4 @@
-"""Outgoing (level 2): the HubSpot APIs that bundles are sent to, each behind the same small interface."""
+"""Outgoing (level 2): the HubSpot APIs that operations are sent to, each behind the same small interface."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from integration.core.settings import Settings
-from integration.core.values import Bundle, Outcome
+from integration.core.values import Operation, Outcome
 from integration.http.oauth import Token
 from integration.hubspot.caller import Caller
 from integration.hubspot.contacts import Contacts
+from integration.hubspot.family import Family
 from integration.hubspot.leads_v1 import LeadsV1
 from integration.lead.properties import PropertyTable
 
@@ -35,23 +36,17 @@ class Destination(Protocol):
 
     @property
     def max_batch(self) -> int:
-        """How many bundles one HTTP request can carry."""
+        """How many operations one call can carry."""
 
     @property
     def most_cost(self) -> int:
-        """The largest `cost` of any kind of request."""
+        """The largest `cost` of any family."""
 
-    def request_kind(self, bundle: Bundle) -> str:
-        """The kind of request that a bundle needs: one request carries bundles of one kind only."""
+    def family(self, operation: Operation) -> Family:
+        """What an operation shares with those that can go in one call with it."""
 
-    def is_search(self, request_kind: str) -> bool:
-        """Whether requests of this kind are searches, of which HubSpot allows fewer."""
-
-    def cost(self, request_kind: str) -> int:
-        """How many HTTP requests a call with bundles of this kind makes."""
-
-    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        """Send bundles of one kind together: one outcome for each, in their order.
+    def send(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Send operations of one family together: one outcome for each, in their order.
 
         Never raises for anything that HubSpot or the network does.
         """

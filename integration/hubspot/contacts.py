@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from integration.core.clock import Clock, now
-from integration.core.values import Bundle, Cause, Outcome
+from integration.core.values import Cause, Create, Find, Operation, Outcome, Read, Write, fields_of
 from integration.http.client import Answer, NoAnswer
 from integration.http.oauth import Token, TokenUnavailableError
 from integration.hubspot.caller import Caller
 from integration.hubspot.content import context_of, objects
+from integration.hubspot.family import Family, Verb
 from integration.hubspot.hubspot_token import after_expiry
 from integration.hubspot.outcomes import (
     ambiguous,
@@ -33,7 +34,19 @@ from integration.lead.properties import ARCHIVE_FIELD, STAGE_PROPERTY, PropertyT
 MAX_BATCH = 100  # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23)
 _HAS_ADDITIONAL = "hs_additional_emails"
 _HAS_MERGED = "hs_merged_object_ids"  # the ids of contacts that were merged into this one
-_OPERATIONS = {"update": "update", "upsert": "upsert", "archive": "archive", "read": "read", "find": "read"}
+_BATCH = {  # the last part of the address
+    Verb.FIND: "read",
+    Verb.READ: "read",
+    Verb.WRITE: "update",
+    Verb.MOVE: "update",
+    Verb.CREATE: "upsert",
+    Verb.ARCHIVE: "archive",
+}
+_READ = Family(Verb.READ)
+_WRITE = Family(Verb.WRITE)
+_CREATE = Family(Verb.CREATE)
+_ARCHIVE = Family(Verb.ARCHIVE)
+_MOVE = Family(Verb.MOVE, cost=3)  # see `_moved`
 
 
 def contacts_path(version: str) -> str:
@@ -43,29 +56,31 @@ def contacts_path(version: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A bundle in a request, under the trace id that it has there."""
+    """An operation in a call, and what tells its contact there; "" where it has no such identifier."""
 
-    bundle: Bundle
+    operation: Operation
     properties: Mapping[str, str]
+    contact_id: str
+    email: str
 
     @property
     def trace_id(self) -> str:
-        return self.bundle.lead_id
+        return self.operation.record_id
 
     @property
-    def contact_id(self) -> str:
-        return self.bundle.identifiers.get("contact_id", "")
-
-    @property
-    def email(self) -> str:
-        return self.bundle.identifiers.get("email", "")
+    def created_as(self) -> str:
+        """The email of the contact that is written, if it need not be there yet."""
+        return self.email.casefold() if isinstance(self.operation, Create) else ""
 
     @property
     def written_to(self) -> str:
-        """What tells the contact that is written; "" for a bundle that looks one up."""
-        if self.bundle.finds:
-            return ""
-        return self.contact_id or (self.email.casefold() if self.bundle.creates else "")
+        """What tells the contact that is written; "" for an operation that looks one up."""
+        return self.contact_id or self.created_as
+
+
+def _row(operation: Operation, properties: Mapping[str, str]) -> _Row:
+    known = {} if isinstance(operation, Find) else operation.identifiers
+    return _Row(operation, properties, known.get("contact_id", ""), known.get("email", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +94,13 @@ class _Said:
 
 
 class Contacts:
-    """The contacts API as a destination. One HTTP request for all bundles of a call."""
+    """The contacts API as a destination. One HTTP request for all operations of a call."""
 
     name = "contacts"
     id_kind = "contact_id"
     can_create = True
     max_batch = MAX_BATCH
-    most_cost = 3
+    most_cost = _MOVE.cost
 
     def __init__(
         self,
@@ -111,64 +126,58 @@ class Contacts:
         """The email, and the kinds that have a unique property of their own now."""
         return frozenset({"email", *self._table.unique})
 
-    def request_kind(self, bundle: Bundle) -> str:
-        """`find email`, `read`, `update`, `upsert`, `archive`, or `stage`, which may move one back."""
-        if bundle.finds:
-            return f"find {bundle.finds[0].kind}"
-        if bundle.reads:
-            return "read"
-        if bundle.fields.get(ARCHIVE_FIELD) is True:
-            return "archive"
-        if bundle.creates:
-            return "upsert"
-        return "stage" if bundle.fields.get(STAGE_PROPERTY) else "update"
+    def family(self, operation: Operation) -> Family:
+        """Finds are batch reads too, and no searches: contacts are looked up by unique properties."""
+        match operation:
+            case Find(sought=sought):
+                return Family(Verb.FIND, found_by=sought[0].kind)
+            case Read():
+                return _READ
+            case Write(fields=fields) | Create(fields=fields) if fields.get(ARCHIVE_FIELD) is True:
+                return _ARCHIVE
+            case Create():
+                return _CREATE
+            case Write(fields=fields):
+                return _MOVE if fields.get(STAGE_PROPERTY) else _WRITE
 
-    def is_search(self, request_kind: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Batch reads are none: contacts are looked up by unique properties."""
-        return False
-
-    def cost(self, request_kind: str) -> int:
-        """Three where a mapping sets the lifecycle stage itself, see `_moved`; else one."""
-        return self.most_cost if request_kind == "stage" else 1
-
-    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        """Send bundles of one kind together: one outcome each. Never raises for what HubSpot does."""
+    def send(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Send operations of one family together: one outcome each. Never raises for what HubSpot does."""
         settled: dict[int, Outcome] = {}
         rows: dict[int, _Row] = {}
-        for position, bundle in enumerate(bundles):
-            if outcome := self._not_sent(bundle, rows.values()):
+        for position, operation in enumerate(operations):
+            row = _row(operation, self._table.properties(fields_of(operation)))
+            if outcome := self._not_sent(row, rows.values()):
                 settled[position] = outcome
             else:
-                rows[position] = _Row(bundle, self._table.properties(bundle.fields))
+                rows[position] = row
         if rows:
-            outcomes = self._send_rows(self.request_kind(bundles[0]), list(rows.values()))
+            outcomes = self._send_rows(self.family(operations[0]), list(rows.values()))
             settled.update(zip(rows, outcomes, strict=True))
-        return [settled[position] for position in range(len(bundles))]
+        return [settled[position] for position in range(len(operations))]
 
-    def _not_sent(self, bundle: Bundle, rows: Iterable[_Row]) -> Outcome | None:
-        """How a bundle ends that cannot be in this request."""
+    def _not_sent(self, row: _Row, others: Iterable[_Row]) -> Outcome | None:
+        """How an operation ends that cannot be in this call."""
         refused = {
             name: cause
-            for name, value in bundle.fields.items()
+            for name, value in fields_of(row.operation).items()
             if (cause := self._table.refusal(name, value))
         }
         if refused:
             return Outcome("again", cause=next(iter(refused.values())), refused_fields=refused)
-        contact = _Row(bundle, {}).written_to
-        if contact and any(row.written_to == contact for row in rows):
+        contact = row.written_to
+        if contact and any(other.written_to == contact for other in others):
             detail = "another lead with the same contact is in this request"
             return Outcome("again", cause=Cause("same_contact_twice", detail, "nothing to do: it goes next"))
         return None
 
-    def _send_rows(self, kind: str, rows: Sequence[_Row]) -> list[Outcome]:
+    def _send_rows(self, family: Family, rows: Sequence[_Row]) -> list[Outcome]:
         try:
             token = self._token.value()
         except TokenUnavailableError as error:
             return [Outcome("stop", cause=error.cause)] * len(rows)
-        kind, _, found_by = kind.partition(" ")
-        if kind == "stage":
+        if family.verb is Verb.MOVE:
             return self._moved(rows, token)
-        return self._sent(kind, found_by, rows, token)
+        return self._sent(family, rows, token)
 
     def _moved(self, rows: Sequence[_Row], token: str) -> list[Outcome]:
         """Write the rows, then clear the stage of those that HubSpot took, then set it again.
@@ -177,9 +186,9 @@ class Contacts:
         https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide (2026-11-23). It is written
         before as well: a stage that HubSpot does not know is then refused while the contact has its own.
         """
-        written = self._sent("update", "", rows, token)
-        cleared = [_Row(row.bundle, {STAGE_PROPERTY: ""}) for row in rows]
-        moved = [_Row(row.bundle, {STAGE_PROPERTY: row.properties[STAGE_PROPERTY]}) for row in rows]
+        written = self._sent(_MOVE, rows, token)
+        cleared = [replace(row, properties={STAGE_PROPERTY: ""}) for row in rows]
+        moved = [replace(row, properties={STAGE_PROPERTY: row.properties[STAGE_PROPERTY]}) for row in rows]
         for step in (cleared, moved):
             written = self._sent_where_done(written, step, token)
         return written
@@ -187,93 +196,103 @@ class Contacts:
     def _sent_where_done(self, before: Sequence[Outcome], rows: Sequence[_Row], token: str) -> list[Outcome]:
         """Update the rows whose step before was done: the outcomes of both steps together."""
         ready = [row for row, outcome in zip(rows, before, strict=True) if outcome.kind == "done"]
-        outcomes = iter(self._sent("update", "", ready, token) if ready else ())
+        outcomes = iter(self._sent(_MOVE, ready, token) if ready else ())
         return [next(outcomes) if outcome.kind == "done" else outcome for outcome in before]
 
-    def _sent(self, kind: str, found_by: str, rows: Sequence[_Row], token: str) -> list[Outcome]:
+    def _sent(self, family: Family, rows: Sequence[_Row], token: str) -> list[Outcome]:
         answer = self._caller.request(
             "POST",
-            f"{self._path}/batch/{_OPERATIONS[kind]}",
+            f"{self._path}/batch/{_BATCH[family.verb]}",
             headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
             secret=token,
-            body=json.dumps(self._body(kind, found_by, rows)).encode(),
+            body=json.dumps(self._body(family, rows)).encode(),
         )
         whole = judged(answer, self._clock())
         if isinstance(answer, NoAnswer):
             return [whole] * len(rows)
         if answer.status in (400, 409, 422):
-            return judge_refusal(answer, whole, [(row.bundle, row.properties) for row in rows], self._table)
+            return judge_refusal(
+                answer, whole, [(row.operation, row.properties) for row in rows], self._table
+            )
         if answer.status == 404:
             return _judge_missing(answer, whole, rows)
         if whole.kind != "done":
             return [after_expiry(whole, answer, self._token, token)] * len(rows)
-        if kind == "archive":
+        if family.verb is Verb.ARCHIVE:
             return [whole] * len(rows)
-        return self._judged(kind, found_by, rows, answer, whole)
+        return self._judged(family, rows, answer, whole)
 
     # what is asked
 
-    def _body(self, kind: str, found_by: str, rows: Sequence[_Row]) -> dict[str, Any]:
-        if kind == "find":
-            property_name = self._unique_property(found_by)
-            values = dict.fromkeys(
-                known.value for row in rows for known in row.bundle.finds if known.kind == found_by
-            )
-            wanted = [property_name, _HAS_ADDITIONAL] if found_by == "email" else [property_name]
-            return {
-                "idProperty": property_name,
-                "properties": wanted,
-                "inputs": [{"id": value} for value in values],
-            }
-        if kind == "read":
-            reads = {name for row in rows for name in row.bundle.reads}
-            properties = {target for name in reads if (target := self._table.property_of(name))}
-            return {
-                "properties": sorted({*properties, _HAS_MERGED}),
-                "inputs": [{"id": row.contact_id} for row in rows],
-            }
-        if kind == "archive":
-            return {"inputs": [{"id": row.contact_id} for row in rows]}
-        return {"inputs": [_input(kind, row) for row in rows]}
+    def _body(self, family: Family, rows: Sequence[_Row]) -> dict[str, Any]:
+        match family.verb:
+            case Verb.FIND:
+                return self._find_body(family.found_by, [row.operation for row in rows])
+            case Verb.READ:
+                return self._read_body(rows)
+            case Verb.ARCHIVE:
+                return {"inputs": [{"id": row.contact_id} for row in rows]}
+            case Verb.CREATE:
+                return {"inputs": [_upsert_input(row) for row in rows]}
+            case Verb.WRITE | Verb.MOVE:
+                return {"inputs": [_update_input(row) for row in rows]}
+
+    def _find_body(self, found_by: str, finds: Sequence[Operation]) -> dict[str, Any]:
+        property_name = self._unique_property(found_by)
+        values = dict.fromkeys(value for find in finds for value in _sought(find, found_by))
+        return {
+            "idProperty": property_name,
+            "properties": [property_name, _HAS_ADDITIONAL] if found_by == "email" else [property_name],
+            "inputs": [{"id": value} for value in values],
+        }
+
+    def _read_body(self, rows: Sequence[_Row]) -> dict[str, Any]:
+        names = {name for row in rows for name in _names_read(row.operation)}
+        properties = {target for name in names if (target := self._table.property_of(name))}
+        return {
+            "properties": sorted({*properties, _HAS_MERGED}),
+            "inputs": [{"id": row.contact_id} for row in rows],
+        }
 
     def _unique_property(self, kind: str) -> str:
         return self._table.unique.get(kind, kind)
 
     # what is answered
 
-    def _judged(
-        self, kind: str, found_by: str, rows: Sequence[_Row], answer: Answer, whole: Outcome
-    ) -> list[Outcome]:
+    def _judged(self, family: Family, rows: Sequence[_Row], answer: Answer, whole: Outcome) -> list[Outcome]:
         """The outcome of each row by the body of a 2xx: 200 and 207 say the same there, sometimes nothing."""
         content = answer.content
         if not isinstance(content, dict) or not isinstance(content.get("results"), list):
-            of_each = unreadable(whole) if kind in ("find", "read") else nothing_written(answer.status)
+            asked = family.verb in (Verb.FIND, Verb.READ)
+            of_each = unreadable(whole) if asked else nothing_written(answer.status)
             return [of_each] * len(rows)
         said = _Said(answer, whole, objects(content, "results"), objects(content, "errors"))
-        if kind == "find":
-            return [self._found(row, found_by, said) for row in rows]
+        if family.verb is Verb.FIND:
+            return [self._found(row, family.found_by, said) for row in rows]
         return [self._written(row, said) for row in rows]
 
     def _written(self, row: _Row, said: _Said) -> Outcome:
         if (result := _result_of(row, said.results)) is not None:
             return self._done(row, result, said.whole)
         if (error := _error_of(row, said.errors)) is not None:
-            return judge_row(error, row.bundle, self._table, said.answer, self._clock())
+            return judge_row(error, row.operation, self._table, said.answer, self._clock())
         return nothing_written(said.whole.status)
 
     def _done(self, row: _Row, result: Mapping[str, Any], whole: Outcome) -> Outcome:
         properties = result.get("properties")
         if not isinstance(properties, dict):
-            return unreadable(whole) if row.bundle.reads else nothing_written(whole.status)
+            asked = isinstance(row.operation, Read)
+            return unreadable(whole) if asked else nothing_written(whole.status)
         values = {
             name: self._table.value(name, properties.get(self._table.property_of(name) or ""))
-            for name in row.bundle.reads
+            for name in _names_read(row.operation)
         }
-        found = {"contact_id": str(result["id"])} if row.bundle.creates and result.get("id") else {}
+        tells_id = isinstance(row.operation, Create) and result.get("id")
+        found = {"contact_id": str(result["id"])} if tells_id else {}
         return replace(whole, values=values, found=found)
 
     def _found(self, row: _Row, found_by: str, said: _Said) -> Outcome:
-        values = {known.value for known in row.bundle.finds if known.kind == found_by}
+        values = set(_sought(row.operation, found_by))
         wanted = {value.casefold() for value in values}
         ids = sorted(
             {
@@ -297,7 +316,7 @@ class Contacts:
                 continue
             if not named:
                 return unreadable(said.whole)
-            return judge_row(error, row.bundle, self._table, said.answer, self._clock())
+            return judge_row(error, row.operation, self._table, said.answer, self._clock())
         return None
 
 
@@ -312,19 +331,30 @@ def _judge_missing(answer: Answer, whole: Outcome, rows: Sequence[_Row]) -> list
     return [whole if _error_of(row, [error]) else split for row in rows]
 
 
-def _input(kind: str, row: _Row) -> dict[str, Any]:
-    if kind == "upsert":
-        email = row.bundle.identifiers["email"]
-        properties = {"email": email, **row.properties}
-        return {
-            "id": email, "idProperty": "email", "properties": properties, "objectWriteTraceId": row.trace_id,
-        }  # fmt: skip
+def _sought(operation: Operation, kind: str) -> list[str]:
+    """The values by which a find asks, of one kind of identifier."""
+    sought = operation.sought if isinstance(operation, Find) else ()
+    return [known.value for known in sought if known.kind == kind]
+
+
+def _names_read(operation: Operation) -> Sequence[str]:
+    return operation.names if isinstance(operation, Read) else ()
+
+
+def _upsert_input(row: _Row) -> dict[str, Any]:
+    return {
+        "id": row.email, "idProperty": "email", "properties": {"email": row.email, **row.properties},
+        "objectWriteTraceId": row.trace_id,
+    }  # fmt: skip
+
+
+def _update_input(row: _Row) -> dict[str, Any]:
     return {"id": row.contact_id, "properties": row.properties, "objectWriteTraceId": row.trace_id}
 
 
 def _result_of(row: _Row, results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The result with the row's trace id, contact id (also that of a contact merged into it), or email."""
-    email = row.email.casefold() if row.bundle.creates else ""
+    email = row.created_as
     for result in results:
         if result.get("objectWriteTraceId") is not None:
             if result["objectWriteTraceId"] == row.trace_id:

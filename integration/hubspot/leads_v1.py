@@ -8,28 +8,32 @@ so no URL ever gets into an outcome or a log.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from integration.core.clock import Clock, now
 from integration.core.errors import shorten
-from integration.core.values import Bundle, Cause, Outcome, Wire
+from integration.core.values import Cause, Create, Find, Operation, Outcome, Read, Wire, Write
 from integration.http.client import Answer, NoAnswer
 from integration.http.oauth import Token, TokenUnavailableError
 from integration.hubspot.caller import Caller
+from integration.hubspot.family import Family, Verb
 from integration.hubspot.hubspot_token import after_expiry
 from integration.hubspot.outcomes import ambiguous, judged, no_such_api, not_found, unreadable
 
 _WRITE_HEADERS = {
     "Content-Type": "application/json",  # exactly this; the page warns that otherwise nothing is applied
 }
+_FIND = Family(Verb.FIND, found_by="email", is_search=True)
+_READ = Family(Verb.READ)
+_WRITE = Family(Verb.WRITE)
 _LONGEST_LIST = 100  # the most that the API lists: http://developers.hubspot.com/docs/methods/leads/get_leads
 
 
 class LeadsV1:
-    """The Leads API v1 as a destination. One HTTP request per bundle, whatever their number."""
+    """The Leads API v1 as a destination. One HTTP request per operation, whatever their number."""
 
     name = "leads-v1"
     id_kind = "guid"
@@ -43,48 +47,56 @@ class LeadsV1:
         self._token = token
         self._clock = clock
 
-    def request_kind(self, bundle: Bundle) -> str:
+    def family(self, operation: Operation) -> Family:
         """Finds are searches, reads are GETs, writes are PUTs."""
-        return "find" if bundle.finds else "read" if bundle.reads else "write"
+        match operation:
+            case Find():
+                return _FIND
+            case Read():
+                return _READ
+            case Write() | Create():
+                return _WRITE
 
-    def is_search(self, request_kind: str) -> bool:
-        """Looking a lead up by email is one."""
-        return request_kind == "find"
+    def send(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Send each operation: one outcome for each, in their order. Never raises for what HubSpot does."""
+        return [self._send_one(operation) for operation in operations]
 
-    def cost(self, request_kind: str) -> int:  # noqa: ARG002 - the protocol's
-        """Always one."""
-        return 1
-
-    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        """Send each bundle: one outcome for each, in their order. Never raises for what HubSpot does."""
-        return [self._send_one(bundle) for bundle in bundles]
-
-    def _send_one(self, bundle: Bundle) -> Outcome:
-        if not bundle.finds and (cause := _unusable(bundle.identifiers.get("guid", ""))):
+    def _send_one(self, operation: Operation) -> Outcome:
+        if not isinstance(operation, Find) and (cause := _unusable(operation.identifiers.get("guid", ""))):
             return Outcome("set_aside", cause=cause)
         try:
             token = self._token.value()
         except TokenUnavailableError as error:
             return Outcome("stop", cause=error.cause)
-        answer = self._request(bundle, token)
+        answer = self._request(operation, token)
         outcome = judged(answer, self._clock())
         if isinstance(answer, NoAnswer):
             return outcome
-        if bundle.finds and answer.status == 404:  # a list may be empty, but it is always there
+        if isinstance(operation, Find) and answer.status == 404:  # a list may be empty, but is always there
             return no_such_api(outcome)
         if outcome.kind != "done":
             return after_expiry(outcome, answer, self._token, token)
-        return _with_found(outcome, bundle, answer) if bundle.finds else _with_values(outcome, bundle, answer)
+        return _with_content(outcome, operation, answer)
 
-    def _request(self, bundle: Bundle, token: str) -> Answer | NoAnswer:
+    def _request(self, operation: Operation, token: str) -> Answer | NoAnswer:
         query = {"access_token": token}
-        if bundle.finds:
-            query = {"search": bundle.finds[0].value, "max": str(_LONGEST_LIST), **query}
-            return self._caller.request("GET", f"/leads/v1/list?{urlencode(query)}", headers={}, secret=token)
-        path = f"/leads/v1/lead/{quote(bundle.identifiers['guid'], safe='')}?{urlencode(query)}"
-        if bundle.reads:
-            return self._caller.request("GET", path, headers={}, secret=token)
-        return self._caller.request("PUT", path, headers=_WRITE_HEADERS, secret=token, body=_body(bundle))
+        match operation:
+            case Find(sought=sought):
+                path = _path("list", {"search": sought[0].value, "max": str(_LONGEST_LIST), **query})
+                return self._caller.request("GET", path, headers={}, secret=token)
+            case Read(identifiers=known):
+                return self._caller.request("GET", _lead_path(known, query), headers={}, secret=token)
+            case Write(identifiers=known, fields=fields) | Create(identifiers=known, fields=fields):
+                path, body = _lead_path(known, query), _body(known, fields)
+                return self._caller.request("PUT", path, headers=_WRITE_HEADERS, secret=token, body=body)
+
+
+def _lead_path(identifiers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    return _path(f"lead/{quote(identifiers['guid'], safe='')}", query)
+
+
+def _path(of: str, query: Mapping[str, str]) -> str:
+    return f"/leads/v1/{of}?{urlencode(query)}"
 
 
 def _unusable(guid: str) -> Cause | None:
@@ -97,24 +109,35 @@ def _unusable(guid: str) -> Cause | None:
     return None
 
 
-def _body(bundle: Bundle) -> bytes:
+def _body(identifiers: Mapping[str, str], fields: Mapping[str, Wire | None]) -> bytes:
     """The changed fields and the guid; a blank field is "", as the API clears it."""
-    fields = {name: "" if value is None else value for name, value in bundle.fields.items()}
-    return json.dumps({**fields, "guid": bundle.identifiers["guid"]}).encode()
+    values = {name: "" if value is None else value for name, value in fields.items()}
+    return json.dumps({**values, "guid": identifiers["guid"]}).encode()
 
 
-def _with_found(outcome: Outcome, bundle: Bundle, answer: Answer) -> Outcome:
+def _with_content(outcome: Outcome, operation: Operation, answer: Answer) -> Outcome:
+    """The outcome of what HubSpot took, with what its answer tells."""
+    match operation:
+        case Find(sought=sought):
+            return _with_found(outcome, sought[0].value, answer)
+        case Read(names=names):
+            return _with_values(outcome, names, answer)
+        case Write() | Create():
+            return outcome
+
+
+def _with_found(outcome: Outcome, email: str, answer: Answer) -> Outcome:
     """The outcome with the guid of the lead that has exactly this email: search finds parts of names too."""
     content = answer.content
     found = content.get("leads") if isinstance(content, dict) else content
     if not isinstance(found, list) or not all(isinstance(lead, dict) for lead in found):
         return unreadable(outcome)
-    email = bundle.finds[0].value.casefold()
+    wanted = email.casefold()
     guids = sorted(
         {
             str(lead["guid"])
             for lead in found
-            if lead.get("guid") and str(lead.get("email")).casefold() == email and not lead.get("isDeleted")
+            if lead.get("guid") and str(lead.get("email")).casefold() == wanted and not lead.get("isDeleted")
         }
     )
     if not guids:
@@ -122,19 +145,17 @@ def _with_found(outcome: Outcome, bundle: Bundle, answer: Answer) -> Outcome:
     return replace(outcome, found={"guid": guids[0]}) if len(guids) == 1 else ambiguous("guid", guids)
 
 
-def _with_values(outcome: Outcome, bundle: Bundle, answer: Answer) -> Outcome:
+def _with_values(outcome: Outcome, names: Sequence[str], answer: Answer) -> Outcome:
     """The outcome with the values of the fields that were asked for.
 
     HubSpot's page shows a list of one lead, its old clients read an object; a field that was never set is
     absent, null, "" or, for times, 0 (http://developers.hubspot.com/docs/methods/leads/get_lead, 2026-11-23).
     """
-    if not bundle.reads:
-        return outcome
     content: Any = answer.content
     lead = content[0] if isinstance(content, list) and content else content
     if not isinstance(lead, dict):
         return unreadable(outcome)
-    return replace(outcome, values={name: _known_value(name, lead.get(name)) for name in bundle.reads})
+    return replace(outcome, values={name: _known_value(name, lead.get(name)) for name in names})
 
 
 def _known_value(name: str, value: object) -> Wire | None:

@@ -1,4 +1,4 @@
-"""Refusals: what HubSpot's validation errors mean for each bundle of a request.
+"""Refusals: what HubSpot's validation errors mean for each operation of a call.
 
 HubSpot refuses a whole batch for one bad row, and lists every bad property with the value that it got
 (`Property values were not valid: [...]`, 2026-11-23). So most refusals tell which rows and which of their
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from integration.core.errors import shorten
-from integration.core.values import Bundle, Cause, Micros, Outcome
+from integration.core.values import Cause, Create, Micros, Operation, Outcome, Wire, fields_of
 from integration.http.client import Answer
 from integration.hubspot.content import context_of, objects
 from integration.hubspot.outcomes import classify, not_found
 from integration.lead.properties import RENAMED, STAGE_PROPERTY, PropertyTable
 
-Sent = tuple[Bundle, Mapping[str, str]]
+Sent = tuple[Operation, Mapping[str, str]]
 
 _OF_THE_FIELD = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"})  # whatever the value
 _LIST_STARTS = "Property values were not valid:"
@@ -43,27 +43,27 @@ class _BadProperty:
 def judge_refusal(
     answer: Answer, whole: Outcome, sent: Sequence[Sent], table: PropertyTable
 ) -> list[Outcome]:
-    """The outcome of each bundle of a request that was refused as a whole.
+    """The outcome of each operation of a call that was refused as a whole.
 
-    Bundles with a field that HubSpot names go again without it; the others go again in a smaller request.
+    Those with a field that HubSpot names go again without it; the others go again in a smaller call.
     """
     bad = [item for item in _bad_properties(answer.content, answer) if _tells_which(item, sent)]
-    named = [_judged(bundle, properties, bad, table, answer.status) for bundle, properties in sent]
+    named = [_judged(operation, properties, bad, table, answer.status) for operation, properties in sent]
     if len(sent) == 1 and named[0] is None:
         return [whole]
     return [outcome or Outcome("split", answer.status, whole.cause) for outcome in named]
 
 
 def judge_row(
-    error: dict[str, Any], bundle: Bundle, table: PropertyTable, answer: Answer, at: Micros
+    error: dict[str, Any], operation: Operation, table: PropertyTable, answer: Answer, at: Micros
 ) -> Outcome:
-    """The outcome of one bundle that an otherwise successful answer reports an error for."""
+    """The outcome of one operation that an otherwise successful answer reports an error for."""
     words = shorten(answer.shown(error.get("message") or error.get("category") or "no reason given"))
     category = str(error.get("category") or "")
     if category == NOT_FOUND:
         return not_found(f"HubSpot says: {words}", "lead_not_found")
     bad = list(_bad_properties(error, answer))
-    if outcome := _judged(bundle, table.properties(bundle.fields), bad, table, answer.status):
+    if outcome := _judged(operation, table.properties(fields_of(operation)), bad, table, answer.status):
         return outcome
     status = str(error.get("status"))
     number = int(status) if status.isdecimal() else _STATUS_OF.get(category, 400)
@@ -80,17 +80,17 @@ def _tells_which(item: _BadProperty, sent: Sequence[Sent]) -> bool:
 
 
 def _judged(
-    bundle: Bundle,
+    operation: Operation,
     properties: Mapping[str, str],
     bad: Sequence[_BadProperty],
     table: PropertyTable,
     status: int | None,
 ) -> Outcome | None:
-    """The outcome of a bundle that has something of what HubSpot names; None for others."""
-    refused = _refused_fields(bundle, properties, bad, table)
+    """The outcome of an operation that has something of what HubSpot names; None for others."""
+    refused = _refused_fields(fields_of(operation), properties, bad, table)
     if refused:
         return Outcome("again", status, next(iter(refused.values())), refused_fields=refused)
-    email = bundle.identifiers.get("email") if bundle.creates else None
+    email = operation.identifiers.get("email") if isinstance(operation, Create) else None
     for item in bad:
         if email is not None and item.name == "email" and item.value == email:
             return Outcome("set_aside", status, _cause("email", item))
@@ -98,13 +98,16 @@ def _judged(
 
 
 def _refused_fields(
-    bundle: Bundle, properties: Mapping[str, str], bad: Sequence[_BadProperty], table: PropertyTable
+    fields: Mapping[str, Wire | None],
+    properties: Mapping[str, str],
+    bad: Sequence[_BadProperty],
+    table: PropertyTable,
 ) -> dict[str, Cause]:
     found = {}
     for item in bad:
         if item.name not in properties or not _is_meant(item, properties[item.name]):
             continue
-        for name in _fields_of(item.name, bundle, table):
+        for name in _with_property(item.name, fields, table):
             found[name] = _cause(name, item)
     return found
 
@@ -114,10 +117,11 @@ def _is_meant(item: _BadProperty, value: str) -> bool:
     return item.code in _OF_THE_FIELD or item.value is None or item.value == value
 
 
-def _fields_of(property_name: str, bundle: Bundle, table: PropertyTable) -> list[str]:
-    if property_name == STAGE_PROPERTY and STAGE_PROPERTY not in bundle.fields:
+def _with_property(property_name: str, fields: Mapping[str, Wire | None], table: PropertyTable) -> list[str]:
+    """The fields that are sent as this property."""
+    if property_name == STAGE_PROPERTY and STAGE_PROPERTY not in fields:
         property_name = RENAMED["closedAt"]  # which is sent with it
-    return [name for name in bundle.fields if table.property_of(name) == property_name]
+    return [name for name in fields if table.property_of(name) == property_name]
 
 
 def _cause(name: str, item: _BadProperty) -> Cause:

@@ -20,14 +20,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from integration.core.errors import shorten
-from integration.core.values import Cause, FieldChange
+from integration.core.values import NEVER_CLEAR, Cause, FieldChange
 
 FieldType = Literal["text", "integer", "decimal", "boolean", "time", "date"]
 
 _NEVER_SENT = "neverSent"
 _FOLDER = Path(__file__).parent
 _LEAD_SCHEMA = json.loads((_FOLDER / "lead.schema.json").read_text(encoding="utf-8"))
-_NEVER_CLEAR = ("max", "min", "sum", "if_empty")
 _TYPE_CURES: Mapping[FieldType, str] = {
     "text": "give it as text (`as: text`), or shorten it",
     "integer": "give it as a whole number (`as: integer`)",
@@ -144,7 +143,7 @@ class Catalogue:
 
 
 def _write_problem(change: FieldChange) -> str | None:
-    if change.value is None and change.write in _NEVER_CLEAR:
+    if change.value is None and change.write in NEVER_CLEAR:
         return f"`write: {change.write}` cannot clear a field"
     is_number = isinstance(change.value, int | float) and not isinstance(change.value, bool)
     if change.write == "sum" and not is_number:

@@ -1,4 +1,4 @@
-"""What the next request for a record is. Pure.
+"""What HubSpot is asked next for a record. Pure.
 
 A lead that HubSpot's API cannot be asked for yet is looked up first; one with a field that fills only what
 is blank is read first; then its unsent changes go.
@@ -6,10 +6,21 @@ is blank is read first; then its unsent changes go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from integration.core.values import MICROS_PER_SECOND, Bundle, Cause, Identifier, Link, Micros
+from integration.core.values import (
+    MICROS_PER_SECOND,
+    Cause,
+    Create,
+    Find,
+    Identifier,
+    Link,
+    Micros,
+    Operation,
+    Read,
+    Write,
+)
 from integration.lead.merge import unread
 from integration.lead.record import Record
 
@@ -26,32 +37,30 @@ class Reach:
     can_create: bool
 
 
-def next_write(record: Record, links: Sequence[Link], reach: Reach, now: Micros) -> Bundle | Cause | None:
-    """The next request; None if there is nothing to send; the cause if it cannot be addressed yet."""
+def next_write(record: Record, links: Sequence[Link], reach: Reach, now: Micros) -> Operation | Cause | None:
+    """The next operation; None if there is nothing to send; the cause if it cannot be addressed yet."""
     fields, reads = record.sendable, unread(record.fields)
     if not fields and not reads:
         return None
     identifiers = {link.kind: link.value for link in links if not _is_stale(link, now)}
     event_ids = sorted({record.fields[name].event_id for name in fields})
     if reach.id_kind in identifiers:
-        return Bundle(record.id, identifiers, {} if reads else fields, event_ids, reads)
-    if _may_create(record, identifiers, reach) and not reads:
-        return Bundle(record.id, identifiers, fields, event_ids, creates=True)
-    finds = [Identifier(link.kind, link.value) for link in links if link.kind in reach.finds_by]
-    if not finds:
+        if reads:
+            return Read(record.id, identifiers, reads, event_ids)
+        return Write(record.id, identifiers, fields, event_ids)
+    may_create = record.creates and reach.can_create and "email" in identifiers
+    if may_create and not reads:
+        return Create(record.id, identifiers, fields, event_ids)
+    sought = [Identifier(link.kind, link.value) for link in links if link.kind in reach.finds_by]
+    if not sought:
         return _unresolved(links, reach)
-    # One request asks by one kind of identifier. The next attempt asks by the next kind.
-    turn = record.attempts % len(finds)
-    creates = _may_create(record, identifiers, reach)
-    return Bundle(record.id, identifiers, {}, event_ids, finds=finds[turn:] + finds[:turn], creates=creates)
+    # One call asks by one kind of identifier. The next attempt asks by the next kind.
+    turn = record.attempts % len(sought)
+    return Find(record.id, sought[turn:] + sought[:turn], event_ids, may_create)
 
 
 def _is_stale(link: Link, now: Micros) -> bool:
     return link.found_at is not None and now - link.found_at > FOUND_FOR
-
-
-def _may_create(record: Record, identifiers: Mapping[str, str], reach: Reach) -> bool:
-    return record.creates and reach.can_create and "email" in identifiers
 
 
 def _unresolved(links: Sequence[Link], reach: Reach) -> Cause:

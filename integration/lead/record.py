@@ -13,7 +13,17 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 from integration.core.durations import LEAD_NOT_FOUND, LEAD_RETRY
-from integration.core.values import MICROS_PER_SECOND, Attempt, Bundle, Cause, Micros, Outcome, Update, Wire
+from integration.core.values import (
+    MICROS_PER_SECOND,
+    Attempt,
+    Cause,
+    Find,
+    Micros,
+    Outcome,
+    Update,
+    Wire,
+    fields_of,
+)
 from integration.lead.merge import FieldStates, confirm, join, learn, merge, pending, rebuild, same, unread
 
 NOT_FOUND_CAUSES = frozenset({"unresolved", "ambiguous_lead", "lead_not_found"})
@@ -184,20 +194,21 @@ def after_attempt(record: Record, attempt: Attempt, now: Micros, jitter: float) 
 
     `record` is as it is now: changes that came while the request was on its way are in it, and stay unsent.
     """
-    outcome, bundle = attempt.outcome, attempt.bundle
+    outcome, operation = attempt.outcome, attempt.operation
+    sent = fields_of(operation)
     if outcome.kind == "done":
-        return delivered(record, bundle, outcome, now)
+        return delivered(record, sent, outcome, now)
     if outcome.refused_fields:
-        return refused(record, bundle.fields, outcome.refused_fields, now)
-    if outcome.kind == "not_found" and bundle.finds and bundle.creates:
+        return refused(record, sent, outcome.refused_fields, now)
+    if outcome.kind == "not_found" and isinstance(operation, Find) and operation.may_create:
         return to_be_created(record, now)
     return failed(record, outcome, now, jitter)
 
 
-def delivered(record: Record, bundle: Bundle, outcome: Outcome, now: Micros) -> Record:
+def delivered(record: Record, sent: Mapping[str, Wire | None], outcome: Outcome, now: Micros) -> Record:
     """The record once HubSpot took what was sent, told what was read, or told who it is."""
-    fields = confirm(learn(record.fields, outcome.values), bundle.fields)
-    since = now if bundle.fields else record.waiting_since
+    fields = confirm(learn(record.fields, outcome.values), sent)
+    since = now if sent else record.waiting_since
     return at_rest_or_due(replace(record, fields=fields), now, since)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.core.errors import Problem
-from integration.core.values import BodyField, Handshake, Wire
+from integration.core.values import NEVER_CLEAR, BodyField, Handshake, Wire
 from integration.files.positions import Key, Spot
 from integration.mapping.assignments import (
     EVENT_KEY,
@@ -37,7 +37,6 @@ from integration.verify import contradictions
 FieldProblem = Callable[[str], str | None]
 
 _REMEMBERED_TYPES = 512
-_NEVER_CLEAR = ("max", "min", "sum", "if_empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +251,7 @@ def _check_write(spec: dict[str, Any], spot: Spot) -> None:
     """Write rules that can never work with what the spec gives."""
     rule = spec.get("write", "latest")
     cure = "choose another `write:`, or convert the value with `as:`"
-    if rule in _NEVER_CLEAR and settles_by_clearing(spec):
+    if rule in NEVER_CLEAR and settles_by_clearing(spec):
         (spot / "write").report(
             f"`write: {rule}` cannot clear a field", "use `write: latest`, or do not `clear`"
         )

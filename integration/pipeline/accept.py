@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -197,11 +197,6 @@ def _not_verified(verdict: Verdict, challenge: str) -> RefusedError:
         detail = "The certificate that verifies the request cannot be had now. Send it again later."
         return RefusedError(503, "certificate_unavailable", detail)
     return RefusedError(401, "not_verified", "The request could not be verified.", challenge)
-
-
-def without_body(request: RawRequest) -> RawRequest:
-    """The request as kept when its body could not be read whole."""
-    return replace(request, body=b"")
 
 
 def _not_configured(source: Receiver | UnsetSource) -> str:

@@ -1,6 +1,6 @@
 """Deliver: due bundles are claimed within the budget, sent to HubSpot, and settled by how that went.
 
-One request carries one bundle or many: whatever the API takes. A request that is refused for one bundle
+One call carries one operation or many: whatever the API takes. A call that is refused for one operation
 that the answer does not name is sent again in halves, until that one stands alone.
 """
 
@@ -20,9 +20,21 @@ from integration.core.durations import DELIVERY_LEASE_SECONDS
 from integration.core.errors import LeadwireError, SettingError
 from integration.core.logs import log_action
 from integration.core.settings import RateLimit
-from integration.core.values import MICROS_PER_SECOND, Attempt, Bundle, Cause, Link, Micros, Outcome
+from integration.core.values import (
+    MICROS_PER_SECOND,
+    Attempt,
+    Cause,
+    Find,
+    Link,
+    Micros,
+    Operation,
+    Outcome,
+    Write,
+    fields_of,
+)
 from integration.core.world import Future, world
 from integration.hubspot import Destination
+from integration.hubspot.family import Family
 from integration.lead.next_write import Reach, next_write
 from integration.lead.record import (
     Record,
@@ -57,10 +69,10 @@ class _StoppingError(LeadwireError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Leased leads whose bundles go in one request, and the slots of the budget that the request takes."""
+    """Leased leads whose operations go in one call, and the slots of the budget that the call takes."""
 
     rows: tuple[Record, ...]
-    bundles: tuple[Bundle, ...]
+    operations: tuple[Operation, ...]
     slots: tuple[Slot, ...]
 
 
@@ -209,8 +221,8 @@ class Deliverer:
         reach = self._reach
         planned = [(row, self._planned(row, links[row.id], reach, now)) for row in rows]
         records.save(connection, [self._without_request(row, plan, now) for row, plan in planned
-                                if not isinstance(plan, Bundle)], now)  # fmt: skip
-        to_send = [(row, plan) for row, plan in planned if isinstance(plan, Bundle)]
+                                if not isinstance(plan, Operation)], now)  # fmt: skip
+        to_send = [(row, plan) for row, plan in planned if isinstance(plan, Operation)]
         jobs, left_over = self._jobs(connection, to_send, slots, limit)
         records.save(connection, left_over, now)
         free_at = self._free_after_crash(now)
@@ -219,7 +231,7 @@ class Deliverer:
 
     def _planned(
         self, row: Record, links: Sequence[Link], reach: Reach, now: Micros
-    ) -> Bundle | Cause | _Failed | None:
+    ) -> Operation | Cause | _Failed | None:
         """What goes to HubSpot for this lead; an unexpected error costs this lead only."""
         try:
             return next_write(row, links, reach, now)
@@ -240,7 +252,7 @@ class Deliverer:
     def _jobs(
         self,
         connection: Connection,
-        to_send: Sequence[tuple[Record, Bundle]],
+        to_send: Sequence[tuple[Record, Operation]],
         slots: Sequence[Slot],
         limit: int,
     ) -> tuple[list[Job], list[Record]]:
@@ -249,30 +261,29 @@ class Deliverer:
         jobs: list[Job] = []
         left_over: list[Record] = []
         free, searches = iter(slots), iter(budget.free_slots(connection, now, len(slots), budget.SEARCH))
-        for kind, group in self._requests(to_send):
-            rows, bundles = tuple(row for row, _ in group), tuple(bundle for _, bundle in group)
-            search = next(searches, None) if self._destination.is_search(kind) else ()
-            cost = self._destination.cost(kind)
-            taken = tuple(islice(free, cost)) if search is not None and len(jobs) < limit else ()
-            if len(taken) == cost and search is not None:
-                jobs.append(Job(rows, bundles, (*taken, search) if search else taken))
+        for family, group in self._calls(to_send):
+            rows, operations = _unzipped(group)
+            search = next(searches, None) if family.is_search else ()
+            taken = tuple(islice(free, family.cost)) if search is not None and len(jobs) < limit else ()
+            if len(taken) == family.cost and search is not None:
+                jobs.append(Job(rows, operations, (*taken, search) if search else taken))
                 continue
             account = budget.SEARCH if search is None else budget.ACCOUNT
             due_at = max(now, budget.next_free_at(connection, account) or now)
             left_over += [replace(row, state=RecordState.DUE, due_at=due_at) for row in rows]
         return jobs, left_over
 
-    def _requests(
-        self, to_send: Sequence[tuple[Record, Bundle]]
-    ) -> Iterator[tuple[str, list[tuple[Record, Bundle]]]]:
-        """Bundles of one kind together, as many as one request carries."""
-        by_kind: dict[str, list[tuple[Record, Bundle]]] = {}
-        for row, bundle in to_send:
-            by_kind.setdefault(self._destination.request_kind(bundle), []).append((row, bundle))
+    def _calls(
+        self, to_send: Sequence[tuple[Record, Operation]]
+    ) -> Iterator[tuple[Family, list[tuple[Record, Operation]]]]:
+        """Operations of one family together, as many as one call carries."""
+        families: dict[Family, list[tuple[Record, Operation]]] = {}
+        for row, operation in to_send:
+            families.setdefault(self._destination.family(operation), []).append((row, operation))
         size = self._destination.max_batch
-        for kind, group in by_kind.items():
+        for family, group in families.items():
             for start in range(0, len(group), size):
-                yield kind, group[start : start + size]
+                yield family, group[start : start + size]
 
     def _free_after_crash(self, now: Micros) -> dict[str, Micros]:
         return {
@@ -302,32 +313,31 @@ class Deliverer:
     def _send_and_settle(self, job: Job) -> None:
         made = self._send(job)
         whole = [attempt for attempt in made if attempt.outcome.kind != "split"]
-        refused = [attempt.bundle.lead_id for attempt in made if attempt.outcome.kind == "split"]
+        refused = [attempt.operation.record_id for attempt in made if attempt.outcome.kind == "split"]
         self._write_down(job, self._with_links(whole))
         if refused:
             self._send_halves(job, refused)
 
     def _send(self, job: Job) -> list[Attempt]:
         started_at, ticks = self._clock(), elapsed()
-        outcomes = self._destination.send(job.bundles)
+        outcomes = self._destination.send(job.operations)
         duration = elapsed() - ticks
         metrics.ATTEMPTS.labels(str(outcomes[0].status or "none")).inc()
         metrics.ATTEMPT_SECONDS.observe(duration)
         micros = int(duration * MICROS_PER_SECOND)
         return [
-            Attempt(bundle, outcome, started_at, micros)
-            for bundle, outcome in zip(job.bundles, outcomes, strict=True)
+            Attempt(operation, outcome, started_at, micros)
+            for operation, outcome in zip(job.operations, outcomes, strict=True)
         ]
 
     def _send_halves(self, job: Job, lead_ids: Sequence[str]) -> None:
         log_action(log, "batch.split", "A batch was refused for one of its leads: it goes again in halves",
                    logging.WARNING, leads=len(lead_ids))  # fmt: skip
-        chosen = [pair for pair in zip(job.rows, job.bundles, strict=True) if pair[0].id in set(lead_ids)]
+        chosen = [pair for pair in zip(job.rows, job.operations, strict=True) if pair[0].id in set(lead_ids)]
         middle = (len(chosen) + 1) // 2
         for half in filter(None, (chosen[:middle], chosen[middle:])):
-            rows, bundles = tuple(row for row, _ in half), tuple(bundle for _, bundle in half)
             slots = self._take_slots([account for account, _ in job.slots])
-            self._send_and_settle(Job(rows, bundles, slots))
+            self._send_and_settle(Job(*_unzipped(half), slots))
 
     def _take_slots(self, accounts: Sequence[str]) -> tuple[Slot, ...]:
         """As many slots of these budgets, once they are free and delivery is not paused."""
@@ -354,13 +364,15 @@ class Deliverer:
 
     def _with_links(self, made: Sequence[Attempt]) -> list[Attempt]:
         """The attempts, after what HubSpot said of who the leads are is remembered."""
-        found = {attempt.bundle.lead_id: attempt.outcome.found for attempt in made if attempt.outcome.found}
+        found = {
+            attempt.operation.record_id: attempt.outcome.found for attempt in made if attempt.outcome.found
+        }
         if not found:
             return list(made)
         contradictions = take_found(self._store, found, self._clock())
         return [
             replace(attempt, outcome=Outcome("set_aside", attempt.outcome.status, cause))
-            if (cause := contradictions.get(attempt.bundle.lead_id))
+            if (cause := contradictions.get(attempt.operation.record_id))
             else attempt
             for attempt in made
         ]
@@ -371,7 +383,7 @@ class Deliverer:
         except LeadwireError as error:
             # The leases run out and the bundles are sent again: twice is harmless, never is not.
             for attempt in made:
-                log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=attempt.bundle.lead_id)
+                log_action(log, "lead.unsettled", str(error), logging.ERROR, lead=attempt.operation.record_id)
             return
         except Exception as error:
             if not lies_in_data(error):
@@ -379,7 +391,7 @@ class Deliverer:
             rows, made = self._settle_isolated(job.slots, made)
         waiting_since = {row.id: row.waiting_since for row in job.rows}
         for attempt in made:
-            id = attempt.bundle.lead_id
+            id = attempt.operation.record_id
             _report(attempt, waiting_since[id], rows.get(id), self._clock())
 
     def _settle_isolated(
@@ -402,11 +414,13 @@ class Deliverer:
         """The leads as they are after these attempts, without those whose lease ran out meanwhile."""
         now = self._clock()
         made = [attempt for item in done for attempt in item.attempts]
-        held = records.still_leased(connection, self._worker, [attempt.bundle.lead_id for attempt in made])
+        held = records.still_leased(
+            connection, self._worker, [attempt.operation.record_id for attempt in made]
+        )
         rows = {
             id: after_attempt(held[id], attempt, now, self._chance())
             for attempt in made
-            if (id := attempt.bundle.lead_id) in held
+            if (id := attempt.operation.record_id) in held
         }
         rows |= self._not_where_hubspot_said(connection, made, rows, now)
         records.save(connection, list(rows.values()), now)
@@ -415,7 +429,7 @@ class Deliverer:
         if made:
             self._pause_or_resume(connection, made, now)
         return [
-            {id: rows[id] for attempt in item.attempts if (id := attempt.bundle.lead_id) in rows}
+            {id: rows[id] for attempt in item.attempts if (id := attempt.operation.record_id) in rows}
             for item in done
         ]
 
@@ -424,9 +438,9 @@ class Deliverer:
     ) -> dict[str, Record]:
         """Leads that are no longer there by an id that HubSpot gave: forgotten, they are looked up anew."""
         missing = [
-            attempt.bundle.lead_id
+            attempt.operation.record_id
             for attempt in made
-            if attempt.outcome.kind == "not_found" and not attempt.bundle.finds
+            if attempt.outcome.kind == "not_found" and not isinstance(attempt.operation, Find)
         ]
         if not missing:
             return {}
@@ -449,25 +463,32 @@ class Deliverer:
             budget.pause(connection, budget.Pause(until, 0, "HubSpot says that its limit is used up"))
 
 
+def _unzipped(
+    pairs: Sequence[tuple[Record, Operation]],
+) -> tuple[tuple[Record, ...], tuple[Operation, ...]]:
+    return tuple(row for row, _ in pairs), tuple(operation for _, operation in pairs)
+
+
 def _as_dead(attempt: Attempt, cause: Cause) -> Attempt:
     """The attempt as one that makes its lead a dead letter, and tells nothing else."""
-    nothing = Bundle(attempt.bundle.lead_id, {}, {}, attempt.bundle.event_ids)
-    return replace(attempt, bundle=nothing, outcome=Outcome("set_aside", attempt.outcome.status, cause))
+    nothing = Write(attempt.operation.record_id, {}, {}, attempt.operation.event_ids)
+    return replace(attempt, operation=nothing, outcome=Outcome("set_aside", attempt.outcome.status, cause))
 
 
 def _report(attempt: Attempt, waiting_since: Micros | None, row: Record | None, now: Micros) -> None:
-    outcome, bundle = attempt.outcome, attempt.bundle
+    outcome, operation = attempt.outcome, attempt.operation
+    fields = fields_of(operation)
     facts: dict[str, object] = {
-        "lead": bundle.lead_id,
-        "ids": sorted({event.partition("-")[0] for event in bundle.event_ids}),
+        "lead": operation.record_id,
+        "ids": sorted({event.partition("-")[0] for event in operation.event_ids}),
         "status": outcome.status,
-        "fields": len(bundle.fields),
+        "fields": len(fields),
         "ms": round(attempt.duration / 1000),
     }
     if outcome.kind == "done":
-        if waiting_since is not None and bundle.fields:
+        if waiting_since is not None and fields:
             metrics.LAG_SECONDS.observe((now - waiting_since) / MICROS_PER_SECOND)
-        _report_done(bundle, facts)
+        _report_done(operation, facts)
         return
     cause = (row.cause if row is not None else None) or outcome.cause or Cause("unknown", "", "")
     facts |= {"cause": cause.code, "cure": cause.cure}
@@ -480,8 +501,8 @@ def _report(attempt: Attempt, waiting_since: Micros | None, row: Record | None, 
         log_action(log, "lead.retry", cause.detail, logging.WARNING, **facts)
 
 
-def _report_done(bundle: Bundle, facts: Mapping[str, object]) -> None:
-    if bundle.finds:
+def _report_done(operation: Operation, facts: Mapping[str, object]) -> None:
+    if isinstance(operation, Find):
         log_action(log, "lead.found", "HubSpot knows the lead", **facts)
     else:
         log_action(log, "lead.delivered", "Delivered", **facts)

@@ -279,7 +279,7 @@ class Fetcher:
     def _run(self, job: FetchJob, pause: SourcePause | None) -> None:
         started_at = self._clock()
         try:
-            source = self._sources.current.sources.get(job.event.source)
+            source = self._sources.ready_for({job.event.source}).sources.get(job.event.source)
             outcome: FetchOutcome | NotNeeded = NotNeeded()
             if isinstance(source, Source):
                 outcome = fetch_now(source, job, self._access, self._max_body_bytes)

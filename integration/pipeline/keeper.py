@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 
-from integration.config.sources import Sources
+from integration.config.sources import Configuration, Sources
 from integration.config.versions import GivenVersions, Version
 from integration.core.clock import Clock, elapsed
 from integration.core.logs import log_action
@@ -83,14 +83,13 @@ class Keeper:
         self._run = run
         self._elapsed = elapsed
         self._kept: dict[str, str] = {}
-        self._unsaved = True
+        self._saved: Configuration | None = None
         self._said_unkept = False
         self._recalled_at = float("-inf")
 
     def step(self) -> None:
         """Look once. A store that is away is asked again at the next step."""
-        changed = self._run(self._sources.refresh)
-        self._unsaved = self._unsaved or changed
+        self._run(self._sources.refresh)
         try:
             self._recall()
             self._save()
@@ -115,19 +114,19 @@ class Keeper:
         self._recalled_at = self._elapsed()
         if self._versions.read(self._store):
             self._run(self._sources.recall)
-            self._unsaved = True
             if self._versions.is_behind and self._versions.read(self._store):  # names led to other names
                 self._run(self._sources.recall)
 
     def _save(self) -> None:
-        if not self._unsaved:
+        current = self._sources.current
+        if current is self._saved:  # others may have looked at the files too: what counts is what is in use
             return
         good = {version.name: version for version in self._sources.good}
         news = [version for name, version in good.items() if self._kept.get(name) != version.digest]
         if news:
             self._put(news)
             self._kept |= {version.name: version.digest for version in news}
-        self._unsaved = False
+        self._saved = current
 
     def _put(self, news: Sequence[Version]) -> None:
         with self._store.read() as connection:

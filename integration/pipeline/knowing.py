@@ -14,7 +14,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from integration.core.bounds import unusable_as_key
-from integration.core.clock import new_id
+from integration.core.clock import ids_at
 from integration.core.durations import LINK_RETRY, LINK_TRIES
 from integration.core.errors import LeadwireError, shorten
 from integration.core.logs import log_action
@@ -132,7 +132,7 @@ def _take_found_once(
             if links[id]
         ]
         known = known_to(connection, (key for item in items for key in keys_of(item.identifiers)))
-        assigned = assign_leads(items, known.leads, lambda: new_id(now))
+        assigned = assign_leads(items, known.leads, ids_at(now))
         if assigned.postponed:
             raise LinkedMeanwhileError
         _link(connection, assigned.fresh, assigned.survivors, found_at=now)

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from integration.body import MalformedBody, decode
 from integration.config.sources import Source, Sources
-from integration.core.clock import Clock, new_id
+from integration.core.clock import Clock, ids_at
 from integration.core.errors import LeadwireError
 from integration.core.logs import log_action
 from integration.core.values import Micros, RawRequest, TranslatedEvent
@@ -244,9 +244,7 @@ class Replay:
         return len(found.ends)
 
     def _advanced(self, known: Known, events: Sequence[TranslatedEvent], now: Micros) -> Advanced:
-        return advance(
-            known, events, Circumstances(now, BundleTiming(0, 0), Priority.REPLAYED, lambda: new_id(now))
-        )
+        return advance(known, events, Circumstances(now, BundleTiming(0, 0), Priority.REPLAYED, ids_at(now)))
 
     def _changed_leads(self, planned: Planned) -> Iterator[ChangedLead]:
         leads = list(planned.leads())

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from integration.body import MalformedBody, decode
 from integration.config.sources import Configuration, Source, Sources
 from integration.core import metrics
-from integration.core.clock import Clock, new_id
+from integration.core.clock import Clock, ids_at
 from integration.core.durations import TRANSLATION_LEASE_SECONDS
 from integration.core.logs import log_action
 from integration.core.values import (
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 200
 POSTPONED_SECONDS = 1
+WITHOUT_MAPPING_SECONDS = 5
 
 
 class Translator:
@@ -68,13 +69,26 @@ class Translator:
         if not claimed:
             return 0
         configuration = self._sources.ready_for({event.source for event in claimed})
-        translated = translate_events(configuration, claimed, self._max_body_bytes, self._reader)
-        sources = {event.id: event.source for event in claimed}
+        events = self._those_that_can_go(configuration, claimed)
+        translated = translate_events(configuration, events, self._max_body_bytes, self._reader)
+        sources = {event.id: event.source for event in events}
         for part in stored_or_set_aside(translated, self._apply, set_aside):
             for end in part.result.ends:
                 _report(end, sources[end.id])
         self._reader.keep_those_with_more()
         return len(claimed)
+
+    def _those_that_can_go(
+        self, configuration: Configuration, claimed: Sequence[ClaimedEvent]
+    ) -> list[ClaimedEvent]:
+        """All but those of which no version of the mapping is good: these wait until it is fixed."""
+        sources = _without_a_good_version(configuration)
+        waiting = {event.id for event in claimed if event.source in sources}
+        if waiting:
+            until = self._clock() + WITHOUT_MAPPING_SECONDS * MICROS_PER_SECOND
+            with self._store.write() as connection:
+                inbox.postpone(connection, waiting, until)
+        return [event for event in claimed if event.id not in waiting]
 
     def _claim(self) -> list[ClaimedEvent]:
         with self._store.read() as connection:
@@ -97,9 +111,7 @@ class Translator:
             held = inbox.still_leased(connection, self._worker, [event.id for event in translated])
             events = [event for event in translated if event.id in held]
             known = known_to(connection, keys_of_events(events))
-            found = advance(
-                known, events, Circumstances(now, self._timing, Priority.LIVE, lambda: new_id(now))
-            )
+            found = advance(known, events, Circumstances(now, self._timing, Priority.LIVE, ids_at(now)))
             write_advanced(connection, found, now)
             write_ends(connection, events, found, now)
             inbox.postpone(connection, found.postponed, now + POSTPONED_SECONDS * MICROS_PER_SECOND)
@@ -112,6 +124,10 @@ def write_ends(connection: Connection, events: Iterable[TranslatedEvent], found:
     inbox.end_events(connection, found.ends, now)
     sources = {event.id: event.source for event in events}
     fetches.enqueue(connection, [(id, sources[id]) for id in found.fetching], now)
+
+
+def _without_a_good_version(configuration: Configuration) -> frozenset[str]:
+    return frozenset(name for name, mistake in configuration.mistakes.items() if mistake.is_off)
 
 
 def translate_events(

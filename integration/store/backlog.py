@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy import Connection, func, select
 
 from integration.core.values import Micros
-from integration.store.ages import read_ages, seconds_since
-from integration.store.engine import Store
 from integration.store.held_rows import Held, held_by_source
 from integration.store.tables import events, fetches, leads
 
@@ -62,48 +59,3 @@ def read_backlog(connection: Connection) -> Backlog:
         oldest_waiting_since=connection.execute(oldest).scalar(),
         held=held_by_source(connection),
     )
-
-
-def backlog_metrics(store: Store, now: Micros) -> bytes:
-    """The backlog as gauges in Prometheus' text format; from the store, so right for all processes."""
-    with store.read() as connection:
-        backlog = read_backlog(connection)
-        ages = read_ages(connection, now)
-    registry = CollectorRegistry()
-    Gauge(
-        "leadwire_oldest_event_age_seconds",
-        "Age of the oldest untranslated event; 0: none.",
-        registry=registry,
-    ).set(seconds_since(ages.untranslated_since, now))
-    Gauge(
-        "leadwire_oldest_due_age_seconds",
-        "For how long the lead has been due that is due longest; 0: none.",
-        registry=registry,
-    ).set(seconds_since(ages.due_since, now))
-    Gauge("leadwire_events_received", "Events waiting for translation.", registry=registry).set(
-        backlog.events_received
-    )
-    fetching = Gauge(
-        "leadwire_events_fetching",
-        "Events that wait for what is fetched for them.",
-        ["source"],
-        registry=registry,
-    )
-    for source, count in backlog.events_fetching.items():
-        fetching.labels(source).set(count)
-    held = Gauge(
-        "leadwire_requests_held",
-        "Requests that wait until the mapping of their source is good.",
-        ["source"],
-        registry=registry,
-    )
-    for source, waiting in backlog.held.items():
-        held.labels(source).set(waiting.count)
-    Gauge("leadwire_leads_waiting", "Leads with unsent changes.", registry=registry).set(
-        backlog.leads_waiting
-    )
-    dead = Gauge("leadwire_dead_letters", "Dead letters now.", ["kind", "cause"], registry=registry)
-    for kind, counts in (("event", backlog.dead_events), ("lead", backlog.dead_leads)):
-        for cause, count in counts.items():
-            dead.labels(kind, cause).set(count)
-    return generate_latest(registry)

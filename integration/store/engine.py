@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
@@ -99,11 +99,6 @@ class Store:
             return
         with world().file_lock(self._lock_path), self.engine.connect() as connection:
             yield connection.execution_options(leadwire_begin="IMMEDIATE")
-
-    def ping(self) -> None:
-        """Raises StoreUnavailableError unless the database answers."""
-        with self.read() as connection:
-            connection.execute(text("SELECT 1"))
 
     def dispose(self) -> None:
         """Close all pooled connections."""

@@ -7,16 +7,15 @@ import json
 import os
 
 from flask import Blueprint, Response, request
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from integration.config.sources import Configuration, Sources
 from integration.core import metrics
 from integration.core.clock import Clock
 from integration.core.errors import LeadwireError
-from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
 from integration.store.schema import require_current
 from integration.verify.scheme import challenge_for
+from integration.web.gauges import gauges
 from integration.web.problems import problem
 
 
@@ -42,8 +41,8 @@ def health_blueprint(store: Store, sources: Sources, clock: Clock, *, metrics_to
             said = "Send METRICS_TOKEN as a bearer token."
             return problem(401, "not_authorized", said, challenge_for("Bearer"))
         counters = metrics.render(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
-        gauges = backlog_metrics(store, clock()) + mistake_metrics(sources.current)
-        return Response(counters + gauges, content_type="text/plain; version=0.0.4; charset=utf-8")
+        present = gauges(store, sources.current, clock())
+        return Response(counters + present, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return blueprint
 
@@ -59,20 +58,6 @@ def _mistakes(configuration: Configuration, *, in_full: bool) -> list[str]:
     if in_full or not found:
         return [str(mistake) for mistake in found.values()]
     return [f"{len(found)} of the mapping files {'has' if len(found) == 1 else 'have'} mistakes"]
-
-
-def mistake_metrics(configuration: Configuration) -> bytes:
-    """The files that this process does not use as they are, as a gauge in Prometheus' text format."""
-    registry = CollectorRegistry()
-    gauge = Gauge(
-        "leadwire_mapping_mistakes",
-        "1 for each mapping file (`fields`: fields.yaml) that has a mistake and is not used as it is.",
-        ["source"],
-        registry=registry,
-    )
-    for name in configuration.mistakes:
-        gauge.labels(name).set(1)
-    return generate_latest(registry)
 
 
 def _store_reasons(store: Store) -> list[str]:

@@ -67,10 +67,13 @@ def test_what_is_missing_is_named_and_it_exits_1(tmp_path: Path) -> None:
     assert found["steps"][0]["failures"][0] == "the event is ignored, not translated"
 
 
-def test_without_the_mappings_it_says_where_to_run_it(tmp_path: Path) -> None:
+def test_without_one_of_the_mappings_it_says_what_it_needs(tmp_path: Path) -> None:
+    """The shipped ones are there from any folder; here one of them is switched off."""
+    (tmp_path / "mappings" / "stripe").mkdir(parents=True)
+    (tmp_path / "mappings" / "stripe" / "mapping.yaml").write_text("version: 1\nenabled: false\n")
     done = run(cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.decode() == (
-        "leadwire: the demo needs the sources chargebee and stripe, and mappings has no chargebee and "
+        "leadwire: the demo needs the sources chargebee and stripe, and mappings has no "
         "stripe: run it in the project's folder, or set MAPPINGS_DIR\n"
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from integration.core.values import Bundle, Identifier, Outcome, Wire
+from integration.core.values import Find, Identifier, Outcome, Wire, Write
 from integration.hubspot import Destination
 
 TOKEN = "secret/token+with=signs"
@@ -132,10 +132,10 @@ def unused_port() -> int:
         return port
 
 
-def bundle(guid: str = GUID, **fields: Wire | None) -> Bundle:
-    """A bundle for the lead with this guid."""
+def write(guid: str = GUID, **fields: Wire | None) -> Write:
+    """A write to the lead with this guid."""
     identifiers = {"guid": guid, "contact_id": CONTACT_ID}
-    return Bundle("lead-1", identifiers, fields or {"city": "Cambridge"}, ("event-1",))
+    return Write("lead-1", identifiers, fields or {"city": "Cambridge"}, ("event-1",))
 
 
 class DestinationContract(ABC):
@@ -146,11 +146,11 @@ class DestinationContract(ABC):
         """The destination that uses `TOKEN`, and `NOON` as its clock."""
 
     @abstractmethod
-    def check_request(self, request: Received, sent: Bundle) -> None:
-        """Assert that the request carries exactly the bundle."""
+    def check_request(self, request: Received, sent: Write) -> None:
+        """Assert that the request carries exactly what is written."""
 
     def success(self) -> Answer:
-        """How this API says that the one bundle of a request is written."""
+        """How this API says that the one record of a call is written."""
         return Answer(200)
 
     def unknown_lead(self) -> Answer:
@@ -170,7 +170,7 @@ class DestinationContract(ABC):
         assert not any(form in caplog.text for form in TOKEN_FORMS)
 
     def outcome(self, base_url: str, read_seconds: float = 5.0) -> Outcome:
-        (outcome,) = self.build(base_url, read_seconds).send([bundle()])
+        (outcome,) = self.build(base_url, read_seconds).send([write()])
         assert not any(form in repr(outcome) for form in TOKEN_FORMS)
         if outcome.cause:
             assert outcome.cause.code
@@ -183,7 +183,7 @@ class DestinationContract(ABC):
         return self.outcome(server.url, read_seconds)
 
     def test_sends_exactly_the_bundle(self, server: ScriptedServer) -> None:
-        sent = bundle(city="Cambridge", state=None, lastName='O"Neil \u00e9\U0001f600')
+        sent = write(city="Cambridge", state=None, lastName='O"Neil \u00e9\U0001f600')
         server.script.append(self.success())
         assert self.build(server.url).send([sent]) == [Outcome("done", 200)]
         (request,) = server.requests
@@ -243,7 +243,7 @@ class DestinationContract(ABC):
     def found(self, server: ScriptedServer, answer: Answer) -> Outcome:
         """The outcome of looking a lead up by its email."""
         server.script.append(answer)
-        sought = Bundle("lead-1", {}, {}, finds=[Identifier("email", "ann@example.com")])
+        sought = Find("lead-1", [Identifier("email", "ann@example.com")])
         (outcome,) = self.build(server.url).send([sought])
         return outcome
 
@@ -307,5 +307,5 @@ class DestinationContract(ABC):
         server.script += [self.success(), Answer(500, body=HTML), Answer(200, body=b"x" * 1000)]
         destination = self.build(server.url)
         for _ in range(4):
-            destination.send([bundle()])
+            destination.send([write()])
         assert len({id(request.connection) for request in server.requests}) == 1

@@ -15,8 +15,8 @@ from integration.operate.alerts import Alerts, NotTaken
 from integration.operate.dead_letters import Letters, retry_dead
 from integration.store import alert_rows as stored
 from integration.store.ages import Ages, read_ages
-from integration.store.backlog import backlog_metrics
 from integration.store.engine import Store
+from integration.web.gauges import gauges
 from tests.engine import DAY, SECOND, Engine
 
 REFUSED = Cause("refused_by_hubspot", "HubSpot answered 400: no such city", "correct the mapping, then retry")
@@ -373,9 +373,9 @@ class TestLate:
         engine.post({"id": "a", "guid": "ann", "city": "Rome"})
         engine.translate()
         engine.post({"id": "b", "guid": "bob", "city": "Rome"})
-        gauges = backlog_metrics(engine.store, engine.now + 60 * SECOND).decode()
-        assert "leadwire_oldest_event_age_seconds 60.0" in gauges
-        assert "leadwire_oldest_due_age_seconds 61.0" in gauges
+        told = gauges(engine.store, engine.sources.current, engine.now + 60 * SECOND).decode()
+        assert "leadwire_oldest_event_age_seconds 60.0" in told
+        assert "leadwire_oldest_due_age_seconds 61.0" in told
 
 
 def test_the_ages_are_found_by_an_index(store: Store) -> None:

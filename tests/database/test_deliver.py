@@ -13,12 +13,24 @@ from sqlalchemy import text
 from integration.core.clock import new_id
 from integration.core.errors import SettingError, StoreUnavailableError
 from integration.core.settings import RateLimit
-from integration.core.values import Bundle, Cause, FieldChange, Outcome, Update
+from integration.core.values import (
+    Cause,
+    FieldChange,
+    Find,
+    Operation,
+    Outcome,
+    Read,
+    Update,
+    Write,
+    fields_of,
+)
+from integration.hubspot.family import Family
 from integration.lead.merge import merge
 from integration.lead.record import Record, RecordState
 from integration.pipeline.deliver import LONGEST_REQUEST_SECONDS, Deliverer
 from integration.store import identifiers, records
 from integration.store.engine import Store
+from tests.engine import family, guid_of
 
 START = 1_800_000_000_000_000
 SECOND = 1_000_000
@@ -44,21 +56,15 @@ class FakeHubSpot:
     max_batch = 1
 
     def __init__(self) -> None:
-        self.sent: list[Bundle] = []
-        self.answer: Callable[[Bundle], Outcome] = lambda _: Outcome("done", 200)
+        self.sent: list[Operation] = []
+        self.answer: Callable[[Operation], Outcome] = lambda _: Outcome("done", 200)
 
-    def request_kind(self, bundle: Bundle) -> str:
-        return "find" if bundle.finds else "read" if bundle.reads else "write"
+    def family(self, operation: Operation) -> Family:
+        return family(operation)
 
-    def cost(self, request_kind: str) -> int:  # noqa: ARG002 - the protocol's
-        return 1
-
-    def is_search(self, request_kind: str) -> bool:
-        return request_kind == "find"
-
-    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        self.sent += bundles
-        return [self.answer(bundle) for bundle in bundles]
+    def send(self, operations: Sequence[Operation]) -> list[Outcome]:
+        self.sent += operations
+        return [self.answer(operation) for operation in operations]
 
 
 Make = Callable[..., Deliverer]
@@ -118,7 +124,7 @@ def test_a_bundle_is_sent_once_and_its_lead_is_clean(store: Store, make: Make, h
     assert deliverer.run_once() == 1
     assert deliverer.run_once() == 0
 
-    assert hubspot.sent == [Bundle(lead_id, {"guid": "guid-0"}, {"city": "city 0"}, ["e0-0"])]
+    assert hubspot.sent == [Write(lead_id, {"guid": "guid-0"}, {"city": "city 0"}, ["e0-0"])]
     assert states(store) == ["clean"]
 
 
@@ -144,10 +150,10 @@ def test_a_lead_that_is_claimed_again_while_its_split_call_goes_on_stays_held(
     refused = Outcome("split", 400, Cause("refused_by_hubspot", "no", "mend it"))
     halves_begun, may_end = threading.Event(), threading.Event()
 
-    def answer(bundle: Bundle) -> Outcome:
+    def answer(operation: Operation) -> Outcome:
         if len(hubspot.sent) <= 2:
             return refused
-        if bundle.lead_id == second:
+        if operation.record_id == second:
             halves_begun.set()
             may_end.wait(10)
         return Outcome("done", 200)
@@ -216,7 +222,7 @@ def test_one_lead_that_fails_delays_no_other(
     add_due(store, 5)
     deliverer = make()
     failed = Outcome("again", 500, Cause("hubspot_error", "HubSpot answered 500", ""))
-    hubspot.answer = lambda bundle: failed if bundle.identifiers["guid"] == "guid-0" else Outcome("done", 200)
+    hubspot.answer = lambda sent: failed if guid_of(sent) == "guid-0" else Outcome("done", 200)
 
     while deliverer.run_once():
         pass
@@ -304,14 +310,17 @@ def test_if_empty_looks_at_hubspots_value_once_and_fills_only_what_is_blank(
 ) -> None:
     add_due_if_empty(store)
     deliverer = make()
-    hubspot.answer = lambda bundle: Outcome("done", 200, values=dict.fromkeys(bundle.reads, at_hubspot))
+    hubspot.answer = lambda sent: Outcome(
+        "done", 200, values=dict.fromkeys(sent.names if isinstance(sent, Read) else (), at_hubspot)
+    )
 
     while deliverer.run_once():
         pass
 
-    assert [(tuple(bundle.reads), dict(bundle.fields)) for bundle in hubspot.sent] == [
-        (("phone",), {}), *([((), sent)] if sent else []),
-    ]  # fmt: skip
+    read, *written = hubspot.sent
+    assert isinstance(read, Read)
+    assert tuple(read.names) == ("phone",)
+    assert [fields_of(operation) for operation in written] == ([sent] if sent else [])
     assert states(store) == ["clean"]
 
 
@@ -325,10 +334,12 @@ def test_a_lead_that_one_identifier_does_not_find_is_looked_for_by_the_next(
         identifiers.link(connection, links)
     deliverer = make()
 
-    def knows_the_old_email(bundle: Bundle) -> Outcome:
-        if bundle.finds and bundle.finds[0].value != "old@example.com":
+    def knows_the_old_email(operation: Operation) -> Outcome:
+        if not isinstance(operation, Find):
+            return Outcome("done", 200)
+        if operation.sought[0].value != "old@example.com":
             return Outcome("not_found", 200, Cause("unresolved", "no lead", "wait"))
-        return Outcome("done", 200, found={"guid": "guid-9"} if bundle.finds else {})
+        return Outcome("done", 200, found={"guid": "guid-9"})
 
     hubspot.answer = knows_the_old_email
     while deliverer.run_once():
@@ -337,8 +348,9 @@ def test_a_lead_that_one_identifier_does_not_find_is_looked_for_by_the_next(
     while deliverer.run_once():
         pass
 
-    assert [[known.value for known in bundle.finds] for bundle in hubspot.sent] == [
-        ["new@example.com", "old@example.com"], ["old@example.com", "new@example.com"], [],
+    *finds, write = hubspot.sent
+    assert [[known.value for known in find.sought] for find in finds if isinstance(find, Find)] == [
+        ["new@example.com", "old@example.com"], ["old@example.com", "new@example.com"],
     ]  # fmt: skip
-    assert hubspot.sent[-1].identifiers["guid"] == "guid-9"
+    assert guid_of(write) == "guid-9"
     assert states(store) == ["clean"]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from integration.core.values import Bundle, Cause, Outcome
+from integration.core.values import Cause, Operation, Outcome
 from integration.pipeline import replay
 from integration.store.views.event_views import list_events
-from tests.engine import EVERYTHING, SECOND, Engine
+from tests.engine import EVERYTHING, SECOND, Engine, guid_of
 
 DOWN = Outcome("again", 500, Cause("hubspot_error", "HubSpot answered 500", ""))
 SENT: list[tuple[dict[str, Any], dict[str, object]]] = [
@@ -57,8 +57,8 @@ def test_a_value_that_is_no_number_of_the_field_is_a_dead_letter_and_no_hole(
 def test_a_lead_that_fails_for_an_hour_delays_no_other_and_ends_with_its_newest_value(engine: Engine) -> None:
     answers = engine.hubspot.send
 
-    def send(bundles: list[Bundle]) -> list[Outcome]:
-        return [DOWN] if bundles[0].identifiers["guid"] == "ann" else answers(bundles)
+    def send(operations: list[Operation]) -> list[Outcome]:
+        return [DOWN] if guid_of(operations[0]) == "ann" else answers(operations)
 
     engine.hubspot.send = send  # type: ignore[method-assign,assignment]
     for number in range(60):

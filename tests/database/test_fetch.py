@@ -23,11 +23,12 @@ from integration.pipeline.replay import Replay
 from integration.pipeline.shared_token import SourceTokens
 from integration.pipeline.verification import Verifier, published
 from integration.store import fetches, pause_rows
-from integration.store.backlog import backlog_metrics, read_backlog
+from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 from integration.store.fetches import FetchJob
 from integration.store.inbox import ClaimedEvent
 from integration.store.views.event_views import EventLine, list_events
+from integration.web.gauges import gauges
 from tests.engine import DAY, EVERYTHING, MIB, SECOND, Engine, running
 from tests.standin import StandIn, standing_in
 
@@ -160,7 +161,10 @@ def test_what_waits_is_counted_by_source(shop: Shop) -> None:
     shop.engine.translate()
     with shop.engine.store.read() as connection:
         assert read_backlog(connection).events_fetching == {"shop": 3}
-    assert 'leadwire_events_fetching{source="shop"} 3.0' in backlog_metrics(shop.engine.store, 0).decode()
+    assert (
+        'leadwire_events_fetching{source="shop"} 3.0'
+        in gauges(shop.engine.store, shop.engine.sources.current, 0).decode()
+    )
     shop.fetcher().run_once()
     with shop.engine.store.read() as connection:
         assert read_backlog(connection).events_fetching == {}

@@ -24,6 +24,7 @@ from integration.store.held_rows import held_by_source
 from integration.store.mapping_rows import KEPT, StoredVersion
 from tests.engine import DAY, MAPPING, MIB, SECOND, START, Engine
 
+FACTS: dict[str, Any] = {"email": "a@example.com", "city": "Rome", "score": 1}
 UNFIT = MAPPING.replace("city: city", "cty: city")
 
 
@@ -92,6 +93,15 @@ def test_good_versions_are_kept_the_newest_first_and_bad_ones_never(store: Store
     assert texts(store, "fields") == []
 
 
+def test_what_a_translator_saw_first_is_kept_too(store: Store, tmp_path: Path) -> None:
+    here = machine(store, tmp_path / "a", UNFIT)
+    (tmp_path / "a/shop/mapping.yaml").write_text(MAPPING)
+    here.sources.ready_for({"shop"})
+    here.look()
+
+    assert texts(store) == [MAPPING]
+
+
 def test_a_second_machine_whose_file_is_bad_follows_the_newest_good_one(store: Store, tmp_path: Path) -> None:
     good, bad = machine(store, tmp_path / "a", MAPPING), machine(store, tmp_path / "b", UNFIT)
     assert bad.rule == "paid"
@@ -134,6 +144,20 @@ def test_a_store_without_its_table_keeps_no_process_from_its_files(
     empty.dispose()
 
 
+def test_events_wait_while_no_version_of_their_mapping_is_good(store: Store, engine: Engine) -> None:
+    assert engine.post({"id": "e1", **FACTS})
+    engine.write_mapping(UNFIT)
+    engine.translate()
+    with store.read() as connection:
+        backlog = read_backlog(connection)
+    assert (backlog.events_received, backlog.dead_events) == (1, {})
+    engine.write_mapping(MAPPING)
+    engine.now += 6 * SECOND
+    engine.translate()
+
+    assert engine.values("a@example.com") == {"city": "Rome", "score": 1}
+
+
 # Held requests
 
 
@@ -163,7 +187,6 @@ def take_apart(here: Machine) -> int:
     return HeldRequests(here.store, here.sources, max_body_bytes=MIB).step()
 
 
-FACTS: dict[str, Any] = {"email": "a@example.com", "city": "Rome", "score": 1}
 PAID = json.dumps({"id": "e1", "type": "paid", "at": START // SECOND, **FACTS}).encode()
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import text
 
 from integration.core.values import (
     Attempt,
-    Bundle,
     Cause,
     EventEnd,
     EventState,
@@ -17,6 +16,7 @@ from integration.core.values import (
     Outcome,
     RawRequest,
     Update,
+    Write,
 )
 from integration.lead.record import Record
 from integration.store import identifiers, inbox, records, updates
@@ -152,15 +152,15 @@ def test_an_event_whole_with_what_it_asked_for_and_the_attempts_that_carried_it(
         records.add(connection, [Record(lead_id)], START)
         identifiers.link(connection, {("guid", "8a41"): lead_id, ("email", "jane@example.com"): lead_id})
         updates.put(connection, [(lead_id, Update(event_id, (START, "stripe/evt"), (change,), "v1"))])
-        carried = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Pro"}, [event_id])
-        other = Bundle(lead_id, {"guid": "8a41"}, {"plan": "Basic"}, [f"{request_id}-01"])
+        carried = Write(lead_id, {"guid": "8a41"}, {"plan": "Pro"}, [event_id])
+        other = Write(lead_id, {"guid": "8a41"}, {"plan": "Basic"}, [f"{request_id}-01"])
         failed = Outcome("again", 500, Cause("server_error", "HubSpot answered 500", ""))
         attempts = [(carried, failed), (other, Outcome("done", 200)), (carried, Outcome("done", 200))]
         add_attempts(
             connection,
             [
-                Attempt(bundle, outcome, START + number * SECOND, 1500)
-                for number, (bundle, outcome) in enumerate(attempts)
+                Attempt(operation, outcome, START + number * SECOND, 1500)
+                for number, (operation, outcome) in enumerate(attempts)
             ],
         )
     with store.read() as connection:

@@ -15,7 +15,7 @@ from integration.config.sources import Source, Sources
 from integration.core.clock import now
 from integration.core.errors import StoreUnavailableError
 from integration.core.settings import RateLimit, Settings
-from integration.core.values import Bundle, Cause, Outcome, RawRequest
+from integration.core.values import Cause, Operation, Outcome, RawRequest
 from integration.core.world import Event, world
 from integration.lead.record import BundleTiming
 from integration.operate.alerts import Alerts
@@ -38,13 +38,13 @@ HOUR = 3600.0
 class MoodyHubSpot(FakeHubSpot):
     """Takes its time, is away now and then, and refuses a few: as the world's chance has it."""
 
-    def send(self, bundles: Sequence[Bundle]) -> list[Outcome]:
-        return world().outside(super().send, bundles)
+    def send(self, operations: Sequence[Operation]) -> list[Outcome]:
+        return world().outside(super().send, operations)
 
-    def _take(self, bundle: Bundle) -> Outcome:
+    def _take(self, operation: Operation) -> Outcome:
         chance = world().chance()
         self.outcome = AWAY if chance < 0.4 else REFUSED if chance < 0.5 else Outcome("done", 200)
-        return super()._take(bundle)
+        return super()._take(operation)
 
 
 class Place:

@@ -15,6 +15,7 @@ from integration.store.budget import Pause
 from integration.store.views.lead_views import LEADS, find_lead, lead_details, lead_page, list_leads
 from integration.store.views.status_view import STATUS, read_status
 from integration.store.views.waiting import WaitsFor, waits_for
+from integration.web.gauges import gauges
 from tests.engine import DAY, SECOND, Engine
 
 FAILED = Outcome("again", 500, Cause("hubspot_error", "HubSpot answered 500", "nothing to do"))
@@ -102,6 +103,13 @@ def test_the_status_counts_what_leads_wait_for(engine: Engine, leads: dict[str, 
     pause(engine)
     waiting = told(engine)["waiting_for"]
     assert (waiting["pause"]["leads"], waiting["turn"]["leads"]) == (1, 0)
+
+
+def test_what_leads_wait_for_is_a_gauge(engine: Engine, leads: dict[str, str]) -> None:
+    assert leads
+    text = gauges(engine.store, engine.sources.current, engine.now).decode()
+    assert 'leadwire_leads_waiting_for{what="identity"} 3.0' in text
+    assert 'leadwire_leads_waiting_for{what="pause"} 0.0' in text
 
 
 def test_the_status_tells_it_in_words(engine: Engine, leads: dict[str, str]) -> None:

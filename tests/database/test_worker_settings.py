@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from integration import worker as worker_module
 from integration.core.settings import Settings
-from integration.core.values import Bundle, Outcome
+from integration.core.values import Operation, Outcome
 from integration.worker import Worker
-from tests.engine import DAY, SECOND, START, Engine
+from tests.engine import DAY, SECOND, START, Engine, guid_of
 from tests.standin import standing_in
 
 FETCHING = """\
@@ -97,13 +97,13 @@ def test_worker_concurrency_is_how_many_requests_are_on_their_way(
         engine.post({"id": f"e{number}", "guid": f"guid-{number}", "city": "Rome"})
     on_their_way, most, may_end = set[str](), [0], threading.Event()
 
-    def send(bundles: Sequence[Bundle]) -> list[Outcome]:
-        guid = bundles[0].identifiers["guid"]
+    def send(operations: Sequence[Operation]) -> list[Outcome]:
+        guid = guid_of(operations[0])
         on_their_way.add(guid)
         most[0] = max(most[0], len(on_their_way))
         may_end.wait(30)
         on_their_way.discard(guid)
-        return [Outcome("done", 200)] * len(bundles)
+        return [Outcome("done", 200)] * len(operations)
 
     monkeypatch.setattr(engine.hubspot, "send", send)
     leased = "SELECT count(*) FROM leads WHERE state = 'leased'"

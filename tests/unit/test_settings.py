@@ -14,7 +14,7 @@ SERVE = "acceptance/test_serve.py"
 GRANT = f"{HUBSPOT}::test_with_a_refresh_token_the_grant_of_the_settings_is_used"
 SENT = f"{HUBSPOT}::test_the_address_version_and_token_of_a_request"
 HELD_BY = {
-    "DATABASE_URL": f"{SERVE}::test_a_worker_refuses_an_old_schema",
+    "DATABASE_URL": f"{SERVE}::test_a_worker_waits_for_the_schema",
     "HUBSPOT_API": f"{HUBSPOT}::test_hubspot_api_chooses_the_api",
     "HUBSPOT_API_VERSION": SENT,
     "HUBSPOT_BASE_URL": SENT,

@@ -21,6 +21,7 @@ from integration.cli.demo.performance import Performed, Performer
 from integration.cli.demo.story import LEADS, story
 from integration.cli.output import console, json_option, plain, print_json
 from integration.cli.payloads import read_configuration, usable_source
+from integration.config.folders import folder_of
 from integration.config.sources import Configuration
 from integration.core.clock import now
 from integration.core.settings import Settings
@@ -143,7 +144,8 @@ def _print_end(out: Console, steps: int, missing: Sequence[Performed], seconds: 
         out.print(plain(f"{len(missing)} of {steps} steps are not as they must be."), style="bold red")
         return
     out.print(plain(f"{steps} steps, all as they must be, in {seconds:.0f} s."), style="bold green")
-    out.print(plain("Next: leadwire try stripe mappings/stripe/examples/invoice.paid.json"), soft_wrap=True)
+    example = folder_of("stripe", Settings.read().mappings_dir) / "examples/invoice.paid.json"
+    out.print(plain(f"Next: leadwire try stripe {example}"), soft_wrap=True)
 
 
 def _as_json(item: Performed) -> dict[str, Any]:

@@ -10,23 +10,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import requests
-
 from integration.core.errors import LeadwireError
 from integration.core.settings import SETTINGS
+from integration.http.client import Answer, Bounds, Client, NoAnswer
 from integration.store.backlog import read_backlog
 from integration.store.engine import Store
 
 BUNDLE_WINDOW_SECONDS = "0.5"
 TOTAL_SECONDS = 60.0
 STOP_SECONDS = 10.0
-REQUEST_SECONDS = 10.0
 TAIL_LINES = 30
 _LOOK_SECONDS = 0.02
+_BOUNDS = Bounds(10.0, 16 * 1024 * 1024)
 
 
 class DemoError(LeadwireError):
@@ -43,6 +42,21 @@ class System:
     log: Path
     processes: tuple[subprocess.Popen[bytes], ...]
     deadline: float
+    client: Client = field(default_factory=Client, repr=False)
+
+    def ask(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
+        """The answer of one of the processes. Raises DemoError if there is none."""
+        answer = self.client.request(method, url, _BOUNDS, headers=headers, body=body)
+        if isinstance(answer, NoAnswer):
+            raise self.failure(f"{url} did not answer: {answer.words}")
+        return answer
+
+    def answers(self, url: str) -> bool:
+        """Whether it answers, and with success."""
+        answer = self.client.request("GET", url, _BOUNDS)
+        return isinstance(answer, Answer) and answer.is_success
 
     def settle(self) -> None:
         """Return when everything that came in is translated and delivered. Raises DemoError if it is not."""
@@ -108,7 +122,7 @@ def running_system(directory: Path, environment: Mapping[str, str]) -> Iterator[
         deadline = time.monotonic() + TOTAL_SECONDS
         system = System(f"http://127.0.0.1:{port}", hubspot_url, store, log, processes, deadline)
         for url in (f"{hubspot_url}/_sandbox/stats", f"{system.web_url}/readyz"):
-            system.wait_until(partial(_answers, url), f"{url} did not answer")
+            system.wait_until(partial(system.answers, url), f"{url} did not answer")
         yield system
 
 
@@ -130,10 +144,3 @@ def _process(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=REQUEST_SECONDS).ok
-    except requests.RequestException:
-        return False

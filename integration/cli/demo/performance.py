@@ -8,10 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import requests
-
 from integration.authoring.rehearse import Rehearsal, rehearse
-from integration.cli.demo.machinery import REQUEST_SECONDS, System
+from integration.cli.demo.machinery import System
 from integration.cli.demo.story import Delivery, Outcome, Step
 from integration.cli.payloads import request_from_file, usable_source
 from integration.config.folders import folder_of
@@ -30,6 +28,7 @@ _EXPECTED_ANSWERS: Mapping[Outcome, tuple[int, str]] = {
     "duplicate": (200, "duplicate"),
     "refused": (401, "not_verified"),
 }
+_JSON = {"Content-Type": "application/json"}
 _EXPECTED_STATES: Mapping[Outcome, str] = {
     "update": "translated",
     "duplicate": "translated",
@@ -85,7 +84,9 @@ class Performer:
         """Put leads in place at HubSpot's stand-in."""
         for guid, fields in leads.items():
             url = f"{self._system.hubspot_url}/_sandbox/leads/{guid}"
-            requests.put(url, json=fields, timeout=REQUEST_SECONDS).raise_for_status()
+            answer = self._system.ask("PUT", url, headers=_JSON, body=json.dumps(fields).encode())
+            if not answer.is_success:
+                raise self._system.failure(f"{url} answered {answer.status}")
 
     def perform(self, step: Step) -> Performed:
         """Send what the step says, wait until all is delivered, and compare."""
@@ -105,11 +106,13 @@ class Performer:
         return Performed(step, types, answers, arrived, why, failures)
 
     def _send(self, signed: Sequence[RawRequest]) -> tuple[Answer, ...]:
-        try:
-            with ThreadPoolExecutor(len(signed)) as threads:
-                return tuple(threads.map(_post, signed))
-        except requests.RequestException as error:
-            raise self._system.failure(f"{self._system.web_url} did not answer") from error
+        with ThreadPoolExecutor(len(signed)) as threads:
+            return tuple(threads.map(self._post, signed))
+
+    def _post(self, request: RawRequest) -> Answer:
+        answer = self._system.ask("POST", request.url, headers=dict(request.headers), body=request.body)
+        told = answer.content
+        return Answer(answer.status, str(told.get("code", told["status"])), str(told.get("id", "")))
 
     def _signed(self, delivery: Delivery) -> RawRequest:
         source = usable_source(self._configuration, delivery.source)
@@ -142,7 +145,7 @@ class Performer:
 
     def _requests(self) -> list[dict[str, Any]]:
         url = f"{self._system.hubspot_url}/_sandbox/requests"
-        found: list[dict[str, Any]] = requests.get(url, timeout=REQUEST_SECONDS).json()
+        found: list[dict[str, Any]] = self._system.ask("GET", url).content
         return found
 
     def _stored(self, step: Step, answers: Sequence[Answer]) -> tuple[list[str], str]:
@@ -159,14 +162,6 @@ class Performer:
 
 def _in_words(cause: Cause) -> str:
     return f"{cause.detail}; cure: {cause.cure}" if cause.cure else cause.detail
-
-
-def _post(request: RawRequest) -> Answer:
-    answer = requests.post(
-        request.url, data=request.body, headers=dict(request.headers), timeout=REQUEST_SECONDS
-    )
-    body = answer.json()
-    return Answer(answer.status_code, str(body.get("code", body["status"])), str(body.get("id", "")))
 
 
 def _arrived(entry: Mapping[str, Any]) -> Arrived:

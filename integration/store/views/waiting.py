@@ -11,9 +11,8 @@ from sqlalchemy import Connection, func, select
 from integration.lead.record import NOT_FOUND_CAUSES, RecordState
 from integration.store.tables import in_state, leads
 
-Strand = tuple[
-    RecordState, str | None
-]  # a state and a cause: the leads of both are in the order of ids in one index
+# A state and a cause: the leads of both are in the order of ids in one index.
+Strand = tuple[RecordState, str | None]
 
 
 class WaitsFor(Enum):

@@ -39,6 +39,10 @@ class TestCheck:
     def test_another_folder(self, shop: Path, run: Run) -> None:
         (shop.parent).rename(shop.parent.parent / "elsewhere")
         assert run("check", "elsewhere").exit_code == 0
+        (shop.parent.parent / "deep").mkdir()
+        (shop.parent.parent / "elsewhere").rename(shop.parent.parent / "deep/maps")
+        change(shop.parent.parent / "deep/maps/shop/mapping.yaml", "city: city", "cty: city")
+        assert run("check", "deep/maps").output.startswith("deep/maps/shop/mapping.yaml:17: ")
         missing = run("check", "nowhere")
         assert missing.exit_code == 2
         assert "there is no source and no folder named 'nowhere'" in missing.stderr

@@ -190,13 +190,13 @@ class TestSources:
         monkeypatch.setenv("PUBLIC_URL", "https://hooks.example.com")
         headings, _, first, second, end = lines(run("sources").output)
         assert [cell.strip() for cell in headings.split("  ") if cell.strip()] == [
-            "source", "title", "last event", "type", "rejected 24 h", "dead 24 h", "state", "URL",
+            "source", "title", "files", "last event", "type", "rejected 24 h", "dead 24 h", "state", "URL",
         ]  # fmt: skip
         assert "mappings/broken/mapping.yaml:1: " in first
         assert "more: run `leadwire check`)" in first
         assert [cell.strip() for cell in second.split("  ") if cell.strip()] == [
-            "shop", "A shop", "2025-11-24 16:00", "paid", "1", "1", "set SHOP_TOKEN or SHOP_TOKEN_OLD",
-            "https://hooks.example.com/hooks/shop",
+            "shop", "A shop", "yours", "2025-11-24 16:00", "paid", "1", "1",
+            "set SHOP_TOKEN or SHOP_TOKEN_OLD", "https://hooks.example.com/hooks/shop",
         ]  # fmt: skip
         assert end == "0 sources of 2 can receive."
 

@@ -336,3 +336,45 @@ def test_only_what_changed_is_compiled_again(folder: Path) -> None:
     assert version_of(after[1]) != version_of(before[1])
     assert settable(sources.current, "more")
     assert not sources.refresh()
+
+
+def test_no_source_is_called_like_the_file_of_the_fields(folder: Path) -> None:
+    (folder / "fields").mkdir()
+    (folder / "fields/mapping.yaml").write_text(MAPPING.replace("source: shop", "source: fields"))
+    found = load_configuration(folder, ENVIRON)
+    assert [*found.sources] == ["shop"]
+    (problem,) = found.problems
+    assert str(problem) == (
+        "mappings/fields/mapping.yaml: the folder's name cannot be a source's name (choose another: it stands"
+        " for fields.yaml where sources are named)"
+    )
+
+
+GOOD_ENTRY, BAD_ENTRY = "{type: text}", "{type: txt}"
+entry = st.sampled_from([GOOD_ENTRY, BAD_ENTRY, None])
+fields_files = st.fixed_dictionaries({"a": entry, "b": entry, "c": entry})
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(saves=st.lists(st.one_of(fields_files, st.just(None)), min_size=1, max_size=5))
+def test_a_mistake_in_an_entry_costs_that_entry_and_takes_none_away_that_was_good(
+    saves: list[dict[str, str | None] | None], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("fields") / "mappings"
+    folder.mkdir()
+    rewritten(folder / "fields.yaml", "version: 1\nfields: {}\n")
+    sources = Sources(folder, {})
+    ever_good: set[str] = set()
+    for save in saves:
+        lines = [f"  {name}: {spec}\n" for name, spec in (save or {}).items() if spec]
+        text = "version: 1\nfields:\n" + "".join(lines) if lines else "version: 1\nfields: {}\n"
+        rewritten(folder / "fields.yaml", text if save is not None else "fields: [")
+        sources.refresh()
+        good = {name for name, spec in (save or {}).items() if spec == GOOD_ENTRY}
+        bad = {name for name, spec in (save or {}).items() if spec == BAD_ENTRY}
+        alone = load_configuration(folder, {})
+        assert {name for name in "abc" if settable(alone, name)} == good
+        assert bool(alone.mistakes) == bool(bad or save is None) == bool(sources.current.mistakes)
+        usable = {name for name in "abc" if settable(sources.current, name)}
+        assert usable >= good | (bad & ever_good)
+        ever_good |= good

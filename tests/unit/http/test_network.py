@@ -8,6 +8,8 @@ import socket
 import ssl
 
 import pytest
+import requests
+import urllib3
 
 from integration.http.network import in_words
 
@@ -43,6 +45,16 @@ def untrusted(code: int, message: str) -> ssl.SSLCertVerificationError:
         (http.client.BadStatusLine(URL), "the answer was not HTTP"),
         (http.client.LineTooLong("header line"), "the answer was not HTTP"),
         (OSError(errno.ENETUNREACH, "unreachable"), "the network is not reachable"),
+        (
+            requests.ConnectionError(urllib3.exceptions.ProtocolError(URL, ConnectionResetError(104, URL))),
+            "connection cut",
+        ),
+        (
+            requests.exceptions.SSLError(urllib3.exceptions.SSLError(untrusted(18, "self-signed"))),
+            "TLS: the certificate is not trusted (self-signed)",
+        ),
+        (requests.exceptions.InvalidHeader(urllib3.exceptions.InvalidHeader(URL)), "the answer was not HTTP"),
+        (requests.RequestException(URL), "the request failed (RequestException)"),
         (ValueError(URL), "the request failed (ValueError)"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from integration.core.values import Bundle, Identifier, Outcome, Wire
+from integration.core.values import Create, Find, Identifier, Outcome, Read, Wire, Write
 from integration.http.oauth import StaticToken
 from integration.hubspot import Destination
 from integration.hubspot.caller import Caller
@@ -53,7 +53,7 @@ class TestContacts(DestinationContract):
     def unknown_lead(self) -> Answer:
         return Answer(404, body=encoded(missing(CONTACT_ID)))
 
-    def check_request(self, request: Received, sent: Bundle) -> None:
+    def check_request(self, request: Received, sent: Write) -> None:
         assert (request.method, request.path) == ("POST", "/crm/objects/2026-09/contacts/batch/update")
         assert request.headers["authorization"] == f"Bearer {TOKEN}"
         properties = {name.lower(): "" if value is None else value for name, value in sent.fields.items()}
@@ -148,7 +148,7 @@ class TestContacts(DestinationContract):
     def test_a_contact_that_was_merged_is_read_by_its_old_id(self, server: ScriptedServer) -> None:
         row = {"id": "99", "properties": {"city": "Paris", "hs_merged_object_ids": "40;51"}}
         server.script.append(Answer(200, body=encoded({"results": [row]})))
-        reading = Bundle("lead-1", {"contact_id": "51"}, {}, reads=("city",))
+        reading = Read("lead-1", {"contact_id": "51"}, ("city",))
         (outcome,) = contacts(server.url).send([reading])
         assert (outcome.kind, outcome.values) == ("done", {"city": "Paris"})
         assert server.requests[0].body["properties"] == ["city", "hs_merged_object_ids"]
@@ -164,8 +164,8 @@ def sandbox() -> Iterator[SandboxServer]:
         yield server
 
 
-def lead(contact_id: str, **fields: Wire | None) -> Bundle:
-    return Bundle(f"lead-{contact_id}", {"contact_id": contact_id}, fields)
+def lead(contact_id: str, **fields: Wire | None) -> Write:
+    return Write(f"lead-{contact_id}", {"contact_id": contact_id}, fields)
 
 
 def seed(server: SandboxServer, id: str, **properties: str) -> None:
@@ -209,8 +209,8 @@ class TestAgainstTheSandbox:
     def test_a_lead_is_found_by_any_of_its_emails(self, sandbox: SandboxServer, version: str) -> None:
         seed(sandbox, "7", email="ann@example.com", hs_additional_emails="a@example.com;b@example.com")
         sent = [
-            Bundle("lead-1", {}, {}, finds=[Identifier("email", "B@example.com")]),
-            Bundle("lead-2", {}, {}, finds=[Identifier("email", "nobody@example.com")]),
+            Find("lead-1", [Identifier("email", "B@example.com")]),
+            Find("lead-2", [Identifier("email", "nobody@example.com")]),
         ]
         found, missing = contacts(sandbox.url, version).send(sent)
         assert (found.kind, found.found) == ("done", {"contact_id": "7"})
@@ -221,8 +221,8 @@ class TestAgainstTheSandbox:
     ) -> None:
         seed(sandbox, "7", email="ann@example.com")
         seed(sandbox, "8", email="ann@example.org")
-        finds = [Identifier("email", "ann@example.com"), Identifier("email", "ann@example.org")]
-        (outcome,) = contacts(sandbox.url, version).send([Bundle("lead-1", {}, {}, finds=finds)])
+        sought = [Identifier("email", "ann@example.com"), Identifier("email", "ann@example.org")]
+        (outcome,) = contacts(sandbox.url, version).send([Find("lead-1", sought)])
         assert outcome.kind == "set_aside"
         assert outcome.cause is not None
         assert outcome.cause.code == "ambiguous_lead"
@@ -232,14 +232,14 @@ class TestAgainstTheSandbox:
         self, sandbox: SandboxServer, version: str
     ) -> None:
         seed(sandbox, "7", legacy_lead_guid="8a41")
-        finds = [Identifier("guid", "8a41")]
-        (outcome,) = contacts(sandbox.url, version).send([Bundle("lead-1", {}, {}, finds=finds)])
+        sought = [Identifier("guid", "8a41")]
+        (outcome,) = contacts(sandbox.url, version).send([Find("lead-1", sought)])
         assert outcome.found == {"contact_id": "7"}
 
     def test_a_lead_that_may_be_created_is(self, sandbox: SandboxServer, version: str) -> None:
         seed(sandbox, "7", email="ann@example.com")
         sent = [
-            Bundle(email, {"email": email}, {"city": "Paris"}, creates=True)
+            Create(email, {"email": email}, {"city": "Paris"})
             for email in ("new@example.com", "ann@example.com")
         ]
         outcomes = contacts(sandbox.url, version).send(sent)
@@ -262,9 +262,9 @@ class TestAgainstTheSandbox:
     def test_a_mapping_that_says_so_moves_a_stage_back(self, sandbox: SandboxServer, version: str) -> None:
         seed(sandbox, "1", lifecyclestage="customer", city="Berlin")
         destination = contacts(sandbox.url, version)
-        bundle = lead("1", lifecyclestage="lead", city="Paris")
-        assert destination.cost(destination.request_kind(bundle)) == 3
-        assert kinds(destination.send([bundle])) == ["done"]
+        write = lead("1", lifecyclestage="lead", city="Paris")
+        assert destination.family(write).cost == 3
+        assert kinds(destination.send([write])) == ["done"]
         assert contact(sandbox, "1")["lifecyclestage"] == "lead"
         assert contact(sandbox, "1")["city"] == "Paris"
         assert requests.get(f"{sandbox.url}/_sandbox/stats", timeout=5).json()["requests"] == 3
@@ -288,8 +288,8 @@ class TestAgainstTheSandbox:
 
     def test_values_are_read_as_the_leads_api_has_them(self, sandbox: SandboxServer, version: str) -> None:
         seed(sandbox, "1", closedate="1323293954000", visits="3", city="Paris")
-        bundle = Bundle("lead-1", {"contact_id": "1"}, {}, reads=("closedAt", "visits", "city", "phone"))
-        (outcome,) = contacts(sandbox.url, version).send([bundle])
+        read = Read("lead-1", {"contact_id": "1"}, ("closedAt", "visits", "city", "phone"))
+        (outcome,) = contacts(sandbox.url, version).send([read])
         assert outcome.values == {"closedAt": "1323293954000", "visits": 3, "city": "Paris", "phone": None}
 
     def test_a_day_is_sent_as_its_midnight(self, sandbox: SandboxServer, version: str) -> None:
@@ -358,11 +358,11 @@ def test_a_field_without_a_property_costs_no_request(sandbox: SandboxServer) -> 
 
 def test_a_contact_is_never_twice_in_a_request(sandbox: SandboxServer) -> None:
     seed(sandbox, "1")
-    again = Bundle("lead-other", {"contact_id": "1"}, {"zip": "1"})
+    again = Write("lead-other", {"contact_id": "1"}, {"zip": "1"})
     assert kinds(contacts(sandbox.url).send([lead("1", city="Paris"), again])) == ["done", "again"]
 
 
 def test_an_email_is_never_twice_in_a_request(sandbox: SandboxServer) -> None:
     emails = ("ann@example.com", "Ann@Example.com")
-    sent = [Bundle(email, {"email": email}, {"city": "Paris"}, creates=True) for email in emails]
+    sent = [Create(email, {"email": email}, {"city": "Paris"}) for email in emails]
     assert kinds(contacts(sandbox.url).send(sent)) == ["done", "again"]

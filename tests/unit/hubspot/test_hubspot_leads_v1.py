@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from integration.core.settings import Settings
-from integration.core.values import Bundle, Identifier, Outcome
+from integration.core.values import Find, Identifier, Outcome, Read, Write
 from integration.http.oauth import StaticToken
 from integration.hubspot import DESTINATIONS, Destination, build
 from integration.hubspot.caller import Caller
@@ -26,7 +26,7 @@ from tests.contracts.destination import (
     DestinationContract,
     Received,
     ScriptedServer,
-    bundle,
+    write,
 )
 
 
@@ -34,7 +34,7 @@ class TestLeadsV1(DestinationContract):
     def build(self, base_url: str, read_seconds: float = 5.0) -> Destination:
         return LeadsV1(Caller(base_url, seconds=read_seconds), StaticToken(TOKEN), lambda: NOON)
 
-    def check_request(self, request: Received, sent: Bundle) -> None:
+    def check_request(self, request: Received, sent: Write) -> None:
         guid = sent.identifiers["guid"]
         url = urlsplit(request.path)
         assert (request.method, url.path) == ("PUT", f"/leads/v1/lead/{guid}")
@@ -45,7 +45,7 @@ class TestLeadsV1(DestinationContract):
         assert request.body == {**blanked, "guid": guid}
 
     def test_numbers_and_booleans_are_sent_as_they_are(self, server: ScriptedServer) -> None:
-        sent = bundle(score=5, isDeleted=False, lastPayment=19.5)
+        sent = write(score=5, isDeleted=False, lastPayment=19.5)
         self.build(server.url).send([sent])
         (request,) = server.requests
         self.check_request(request, sent)
@@ -61,20 +61,20 @@ class TestLeadsV1(DestinationContract):
     def test_a_success_whose_body_breaks_off_is_done(self, server: ScriptedServer) -> None:
         assert self.answered(server, Answer(200, {"Content-Length": "1000"}, b"half")).kind == "done"
 
-    def test_several_bundles_give_their_outcomes_in_order(self, server: ScriptedServer) -> None:
+    def test_several_operations_give_their_outcomes_in_order(self, server: ScriptedServer) -> None:
         server.script += [Answer(200), Answer(404), Answer(500)]
-        outcomes = self.build(server.url).send([bundle(f"{number:032x}") for number in range(4)])
+        outcomes = self.build(server.url).send([write(f"{number:032x}") for number in range(4)])
         assert [outcome.kind for outcome in outcomes] == ["done", "not_found", "again", "done"]
 
     def test_a_lead_that_cannot_be_addressed_is_set_aside(self, server: ScriptedServer) -> None:
-        (outcome,) = self.build(server.url).send([Bundle("lead-1", {}, {"city": "Cambridge"})])
+        (outcome,) = self.build(server.url).send([Write("lead-1", {}, {"city": "Cambridge"})])
         assert outcome.kind == "set_aside"
         assert outcome.cause is not None
         assert outcome.cause.code == "missing_guid"
         assert server.requests == []
 
     def test_quotes_the_guid_into_the_path(self, server: ScriptedServer) -> None:
-        (outcome,) = self.build(server.url).send([bundle("a/../b?c#d é")])
+        (outcome,) = self.build(server.url).send([write("a/../b?c#d é")])
         assert outcome.kind == "done"
         (request,) = server.requests
         assert request.path.startswith("/leads/v1/lead/a%2F..%2Fb%3Fc%23d%20%C3%A9?access_token=")
@@ -82,14 +82,14 @@ class TestLeadsV1(DestinationContract):
 
     @pytest.mark.parametrize("guid", ["..", ".", "a\nb", "a\0", "\ud800"])
     def test_sets_a_guid_aside_that_cannot_stand_in_a_path(self, server: ScriptedServer, guid: str) -> None:
-        (outcome,) = self.build(server.url).send([bundle(guid)])
+        (outcome,) = self.build(server.url).send([write(guid)])
         assert outcome.kind == "set_aside"
         assert outcome.cause is not None
         assert outcome.cause.code == "invalid_guid"
         assert server.requests == []
 
     def test_stops_without_a_token(self, server: ScriptedServer) -> None:
-        (outcome,) = LeadsV1(Caller(server.url), StaticToken("")).send([bundle()])
+        (outcome,) = LeadsV1(Caller(server.url), StaticToken("")).send([write()])
         assert outcome.kind == "stop"
         assert outcome.cause is not None
         assert outcome.cause.code == "token_missing"
@@ -102,7 +102,7 @@ class TestLeadsV1(DestinationContract):
         netrc.write_text("machine 127.0.0.1 login someone password else\n", encoding="utf-8")
         os.chmod(netrc, 0o600)
         monkeypatch.setenv("NETRC", str(netrc))
-        sent = bundle()
+        sent = write()
         self.build(server.url).send([sent])
         self.check_request(server.requests[0], sent)
 
@@ -110,7 +110,7 @@ class TestLeadsV1(DestinationContract):
         destination = self.build(server.url)
         kinds: list[str] = []
         threads = [
-            threading.Thread(target=lambda: kinds.append(destination.send([bundle()])[0].kind))
+            threading.Thread(target=lambda: kinds.append(destination.send([write()])[0].kind))
             for _ in range(4)
         ]
         for thread in threads:
@@ -144,7 +144,7 @@ def test_reads_what_hubspot_has_whether_it_answers_a_list_or_an_object(as_list: 
             requests.post(f"{sandbox.url}/_sandbox/faults", json={"status": 200, "body": body}, timeout=5)
         destination = LeadsV1(Caller(sandbox.url), StaticToken(TOKEN))
         reads = ("phone", "city", "closedAt", "unheardOf")
-        (outcome,) = destination.send([Bundle("lead-1", {"guid": guid}, {}, (), reads)])
+        (outcome,) = destination.send([Read("lead-1", {"guid": guid}, reads)])
 
     assert outcome.kind == "done"
     assert outcome.values == {"phone": "123", "city": "", "closedAt": None, "unheardOf": None}
@@ -155,7 +155,7 @@ def test_an_answer_that_is_no_lead_is_asked_for_again() -> None:
         fault = {"status": 200, "body": "<html>hello</html>"}
         requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
         destination = LeadsV1(Caller(sandbox.url), StaticToken(TOKEN))
-        (outcome,) = destination.send([Bundle("lead-1", {"guid": "g"}, {}, (), ("phone",))])
+        (outcome,) = destination.send([Read("lead-1", {"guid": "g"}, ("phone",))])
 
     assert outcome.kind == "again"
     assert outcome.cause is not None
@@ -166,7 +166,7 @@ def found_by_email(server: ScriptedServer, listed: object) -> Outcome:
     server.script.append(Answer(200, body=json.dumps(listed).encode()))
     finds = [Identifier("email", "Ann@example.com")]
     destination = LeadsV1(Caller(server.url), StaticToken(TOKEN), lambda: NOON)
-    (outcome,) = destination.send([Bundle("lead-1", {"email": "Ann@example.com"}, {}, finds=finds)])
+    (outcome,) = destination.send([Find("lead-1", finds)])
     return outcome
 
 

@@ -12,7 +12,7 @@ import pytest
 from integration.config.sources import Sources
 from integration.core.clock import now
 from integration.core.settings import Settings
-from integration.core.values import Bundle
+from integration.core.values import Write
 from integration.hubspot import build
 from integration.lead.properties import PropertyTable, table_of
 from integration.pipeline.shared_token import token_of
@@ -20,7 +20,7 @@ from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from tests.standin import StandIn, standing_in
 
-CITY = Bundle("lead-1", {"contact_id": "7"}, {"city": "Rome"})
+CITY = Write("lead-1", {"contact_id": "7"}, {"city": "Rome"})
 
 
 @pytest.fixture

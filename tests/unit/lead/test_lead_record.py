@@ -10,7 +10,6 @@ import pytest
 from integration.core.values import (
     MICROS_PER_SECOND,
     Attempt,
-    Bundle,
     Cause,
     FieldChange,
     Link,
@@ -18,6 +17,7 @@ from integration.core.values import (
     OutcomeKind,
     Update,
     Wire,
+    Write,
 )
 from integration.lead.merge import merge
 from integration.lead.next_write import Reach, next_write
@@ -48,7 +48,7 @@ def attempt(
 ) -> Attempt:
     cause = None if kind == "done" else Cause("some_cause", "what happened", "what to do")
     outcome = Outcome(kind, status, cause, more.get("retry_after"))
-    return Attempt(Bundle("lead-1", {"guid": "g"}, fields), outcome, NOW, 1000)
+    return Attempt(Write("lead-1", {"guid": "g"}, fields), outcome, NOW, 1000)
 
 
 def test_a_delivered_lead_is_clean_and_has_nothing_left_to_send() -> None:
@@ -147,9 +147,9 @@ def test_a_bundle_holds_only_what_hubspot_does_not_have_and_names_its_events() -
     )
 
     reach = Reach("guid", frozenset(), can_create=False)
-    bundle = next_write(row, [Link("guid", "8a41")], reach, NOW)
+    operation = next_write(row, [Link("guid", "8a41")], reach, NOW)
 
-    assert bundle == Bundle("lead-1", {"guid": "8a41"}, {"plan": "Max"}, ["01B-0"])
+    assert operation == Write("lead-1", {"guid": "8a41"}, {"plan": "Max"}, ["01B-0"])
 
 
 def test_only_an_attempt_that_began_after_a_pause_ends_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from integration.core.settings import RateLimit
-from integration.core.values import Bundle, Outcome
+from integration.core.values import Outcome, Write
 from integration.http.oauth import StaticToken
 from integration.hubspot.caller import Caller
 from integration.hubspot.leads_v1 import LeadsV1
@@ -27,7 +27,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 def send(server: SandboxServer, **fields: str) -> Outcome:
     destination = LeadsV1(Caller(server.url, seconds=5), StaticToken(TOKEN))
-    (outcome,) = destination.send([Bundle("lead", {"guid": GUID}, fields)])
+    (outcome,) = destination.send([Write("lead", {"guid": GUID}, fields)])
     return outcome
 
 
