@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import threading
 from collections.abc import Callable
+from functools import partial
 
 from integration.config.sources import Sources
 from integration.core.clock import Clock, new_id, now
@@ -14,6 +12,7 @@ from integration.core.logs import log_action
 from integration.core.memory import spare_the_collector
 from integration.core.settings import Settings
 from integration.core.values import MAIN_ACCOUNT, MICROS_PER_SECOND
+from integration.core.world import world
 from integration.hubspot import Destination
 from integration.lead.record import BundleTiming
 from integration.operate.account_check import PortalWatch
@@ -60,7 +59,7 @@ class Worker:
         self._keeper = keeper
         self._held = HeldRequests(store, MAIN_ACCOUNT, sources, max_body_bytes=settings.max_body_bytes)
         self._mapping_alerts = MappingAlerts(sources)
-        name = f"{socket.gethostname()}-{os.getpid()}-{new_id(clock())[-6:]}"
+        name = f"{world().process_name()}-{new_id(clock())[-6:]}"
         timing = BundleTiming.from_seconds(settings.bundle_window, settings.bundle_max_wait)
         self._store = store
         self._clock = clock
@@ -79,10 +78,10 @@ class Worker:
         self._retention = Retention(store, clock, settings.retention_days)
         url = settings.alert_webhook_url
         self._alerts = Alerts(store, MAIN_ACCOUNT, clock, AlertWebhook(url).post if url else None)
-        self._stop = threading.Event()
-        self._received = threading.Event()
-        self._due = threading.Event()
-        self._fetchable = threading.Event()
+        self._stop = world().event()
+        self._received = world().event()
+        self._due = world().event()
+        self._fetchable = world().event()
 
     def stop(self) -> None:
         """Finish what is in hand, then return from `run`. Safe in a signal handler."""
@@ -96,7 +95,7 @@ class Worker:
         spare_the_collector()
         log_action(log, "worker.started", "Worker started")
         threads = [
-            threading.Thread(target=self._repeat, args=(step,), name=step.__name__.strip("_"))
+            world().thread(partial(self._repeat, step), name=step.__name__.strip("_"))
             for step in (
                 self._watch,
                 self._keep_configuration,

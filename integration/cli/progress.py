@@ -6,13 +6,14 @@ On standard error, so that standard output holds the result only.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from integration.core.clock import elapsed
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -38,12 +39,12 @@ def progress(what: str, total: int) -> Iterator[Report]:
 
 
 def _lines(what: str, total: int) -> Report:
-    last = time.monotonic()
+    last = elapsed()
 
     def report(done: int, note: str) -> None:
         nonlocal last
-        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
+        if elapsed() - last >= SECONDS_BETWEEN_LINES:
+            last = elapsed()
             click.echo(f"{what}: {done:,} of {total:,}" + (f"; {note}" if note else ""), err=True)
 
     return report

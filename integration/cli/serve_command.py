@@ -8,9 +8,7 @@ import shutil
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import click
 from integration.core.errors import LeadwireError, SettingError, StoreUnavailableError
 from integration.core.logs import configure_logs, log_action
 from integration.core.settings import Settings
+from integration.core.world import world
 from integration.store.engine import Store, StoreRefusedError, parse_url
 from integration.store.patience import patiently
 from integration.store.schema import said_of
@@ -68,10 +67,13 @@ def _upgraded(store: Store, supervisor: Supervisor) -> Iterator[None]:
     except StoreRefusedError:
         raise
     except StoreUnavailableError:
-        with ThreadPoolExecutor(1) as threads:
-            upgrading = threads.submit(_upgrade_later, store, supervisor)
+        threads = world().pool(1, name="upgrade")
+        upgrading = threads.submit(_upgrade_later, store, supervisor)
+        try:
             yield
-            upgrading.result()
+        finally:
+            threads.shutdown()
+        upgrading.result()
     else:
         yield
 
@@ -98,7 +100,7 @@ def db_upgrade() -> None:
     that is newer than this program, as after a rollback, stays as it is.
     """
     store = Store(Settings.read().database_url)
-    click.echo(patiently(lambda: _upgrade(store), threading.Event().wait, seconds=UPGRADE_WAIT_SECONDS))
+    click.echo(patiently(lambda: _upgrade(store), world().event().wait, seconds=UPGRADE_WAIT_SECONDS))
 
 
 def _upgrade(store: Store) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import click
 
 from integration.config.folders import shipped_mappings
@@ -12,6 +10,7 @@ from integration.core.clock import now
 from integration.core.logs import configure_logs
 from integration.core.settings import Settings
 from integration.core.values import MAIN_ACCOUNT
+from integration.core.world import world
 from integration.hubspot import build
 from integration.lead.properties import table_of
 from integration.operate.account_check import PortalWatch
@@ -34,7 +33,7 @@ def worker() -> None:
     settings = Settings.read()
     configure_logs(settings.log_level)
     store = Store(settings.database_url)
-    stopping = threading.Event()
+    stopping = world().event()
     stops = [stopping.set]
     with on_termination(lambda: [stop() for stop in stops]):
         running = patiently(lambda: _made(store, settings), stopping.wait)

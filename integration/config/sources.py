@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from integration.config.live_fields import LiveFields, stamps_of_fields
 from integration.config.loading import Look, configuration_of, state_of
 from integration.config.versions import NO_VERSIONS, Version, Versions
 from integration.core.logs import log_action
+from integration.core.world import world
 from integration.lead.catalogue import Catalogue
 
 __all__ = [
@@ -79,7 +79,7 @@ class Sources:
         self._environ = os.environ if environ is None else environ
         self._versions = versions
         self._only_configured = only_configured
-        self._lock = threading.Lock()
+        self._lock = world().lock()
         self._wanted: frozenset[str] = frozenset()
         self._seen = self._stamps()
         self._state = state_of(self._look())

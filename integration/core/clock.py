@@ -1,13 +1,12 @@
-"""Time and ids: the only place that asks the machine what time it is."""
+"""Time and ids, as the world gives them (`core/world.py`)."""
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from itertools import count
 
 from integration.core.values import Micros
+from integration.core.world import world
 
 Clock = Callable[[], Micros]
 
@@ -18,12 +17,18 @@ _RANDOM_DIGITS = 16
 
 def now() -> Micros:
     """The present, in microseconds since 1970-01-01T00:00:00Z."""
-    return time.time_ns() // 1000
+    return world().now()
+
+
+def elapsed() -> float:
+    """Seconds since some moment: a clock that never goes back, for spans of time."""
+    return world().elapsed()
 
 
 def new_id(at: Micros) -> str:
     """A ULID (26 characters, https://github.com/ulid/spec): sorts by time, unique without asking anyone."""
-    return _digits(at // 1000, _TIME_DIGITS) + _digits(int.from_bytes(os.urandom(10)), _RANDOM_DIGITS)
+    chosen = int.from_bytes(world().random_bytes(10))
+    return _digits(at // 1000, _TIME_DIGITS) + _digits(chosen, _RANDOM_DIGITS)
 
 
 def ids_at(at: Micros) -> Callable[[], str]:
@@ -31,7 +36,7 @@ def ids_at(at: Micros) -> Callable[[], str]:
     made.
     """
     # The first bit stays free, so that counting never needs another digit.
-    number = count(int.from_bytes(os.urandom(10)) >> 1)
+    number = count(int.from_bytes(world().random_bytes(10)) >> 1)
     time_digits = _digits(at // 1000, _TIME_DIGITS)
     return lambda: time_digits + _digits(next(number), _RANDOM_DIGITS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from integration.core.clock import Clock
 from integration.core.errors import LeadwireError
 from integration.core.logs import log_action
 from integration.core.values import IncomingEvent, RawRequest, Verdict
+from integration.core.world import world
 from integration.mapping import SourceMapping
 from integration.pipeline.handshakes import reply_to
 from integration.pipeline.verification import Verifier
@@ -189,7 +189,7 @@ def _incoming(mapping: SourceMapping, payload: object, request: RawRequest) -> t
     events: list[IncomingEvent] = []
     for start in range(0, len(whole.elements), EVENTS_AT_ONCE):
         if start:
-            time.sleep(0)  # under gevent, others have their turn
+            world().sleep(0)  # under gevent, others have their turn
         events += mapping.incoming_at(whole, range(start, min(start + EVENTS_AT_ONCE, len(whole.elements))))
     return tuple(events)
 

@@ -7,19 +7,15 @@ that the answer does not name is sent again in halves, until that one stands alo
 from __future__ import annotations
 
 import logging
-import random
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from sqlalchemy import Connection
 
 from integration.core import metrics
-from integration.core.clock import Clock
+from integration.core.clock import Clock, elapsed
 from integration.core.durations import DELIVERY_LEASE_SECONDS
 from integration.core.errors import LeadwireError, SettingError
 from integration.core.logs import log_action
@@ -36,6 +32,7 @@ from integration.core.values import (
     Write,
     fields_of,
 )
+from integration.core.world import Future, world
 from integration.hubspot import Destination
 from integration.hubspot.family import Family
 from integration.lead.next_write import Reach, next_write
@@ -120,7 +117,7 @@ class Deliverer:
         *,
         worker: str,
         concurrency: int,
-        jitter: random.Random | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         if rate_limit.requests < destination.most_cost:
             raise _too_narrow(rate_limit, destination)
@@ -131,20 +128,20 @@ class Deliverer:
         self._windows = {budget.REQUESTS: rate_limit, budget.SEARCH: SEARCH_LIMIT}
         self._worker = worker
         self._concurrency = concurrency
-        self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, keeps no secret
+        self._chance = chance or world().chance
         with store.write() as connection:  # before any thread begins: without a store, this is tried again
             for name, limit in self._windows.items():
                 budget.ensure_slots(connection, account, name, limit.requests)
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="deliver")
+        self._threads = world().pool(concurrency, name="deliver")
         self._settle: GroupCommit[_Settled, Mapping[str, Record]] = GroupCommit(
             store, self._settle_in, name="settle"
         )
-        self._stopping = threading.Event()
+        self._stopping = world().event()
         self._requests_in_hand = 0
         # By lead, in how many calls: the first half of a split call may be settled, and its leads claimed
         # again, while the second is still on its way.
         self._in_hand: Counter[str] = Counter()
-        self._counting = threading.Lock()
+        self._counting = world().lock()
 
     @property
     def _reach(self) -> Reach:
@@ -253,7 +250,7 @@ class Deliverer:
         if isinstance(plan, _Failed):
             cause, waiting = plan.cause, set_aside(row, plan.cause, now)
         else:
-            cause, waiting = plan, not_addressable(row, plan, now, self._jitter.random())
+            cause, waiting = plan, not_addressable(row, plan, now, self._chance())
         _report_unsent(waiting, cause)
         return waiting
 
@@ -333,9 +330,9 @@ class Deliverer:
             self._send_halves(job, refused)
 
     def _send(self, job: Job) -> list[Attempt]:
-        started_at, ticks = self._clock(), time.perf_counter()
+        started_at, ticks = self._clock(), elapsed()
         outcomes = self._destination.send(job.operations)
-        duration = time.perf_counter() - ticks
+        duration = elapsed() - ticks
         metrics.ATTEMPTS.labels(str(outcomes[0].status or "none")).inc()
         metrics.ATTEMPT_SECONDS.observe(duration)
         micros = int(duration * MICROS_PER_SECOND)
@@ -432,7 +429,7 @@ class Deliverer:
             connection, self._worker, [attempt.operation.record_id for attempt in made]
         )
         rows = {
-            id: after_attempt(held[id], attempt, now, self._jitter.random())
+            id: after_attempt(held[id], attempt, now, self._chance())
             for attempt in made
             if (id := attempt.operation.record_id) in held
         }

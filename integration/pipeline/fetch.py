@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import base64
 import logging
-import random
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -24,6 +21,7 @@ from integration.core.clock import Clock
 from integration.core.durations import FETCH_LEASE_SECONDS, FETCH_RETRY, SOURCE_PAUSE
 from integration.core.logs import log_action
 from integration.core.values import MICROS_PER_SECOND, Cause, FetchRequest, Micros
+from integration.core.world import Future, world
 from integration.http.client import Answer, Bounds, Client, NoAnswer, Why
 from integration.http.oauth import Token, TokenUnavailableError
 from integration.mapping import Fetch
@@ -220,8 +218,8 @@ class Fetcher:
             Client(public_only=not allow_private, connections=AT_ONCE_PER_SOURCE),
             clock,
         )
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
-        self._lock = threading.Lock()
+        self._threads = world().pool(THREADS, name="fetch")
+        self._lock = world().lock()
         self._in_hand: Counter[str] = Counter()
 
     def close(self) -> None:
@@ -231,7 +229,6 @@ class Fetcher:
     def run_once(self) -> int:
         """Fetch what is due and wait for it; returns how many events that were."""
         started = self.start(lambda: None)
-        wait(started)
         for future in started:
             future.result()
         return len(started)
@@ -319,7 +316,7 @@ class Fetcher:
                 log_action(log, "fetch.resumed", "The source's API works again", source=source)
 
     def _pause(self, source: str, outcome: Again, before: int) -> None:
-        delay = SOURCE_PAUSE.micros(before, retry_after=outcome.retry_after, chance=_chance())
+        delay = SOURCE_PAUSE.micros(before, retry_after=outcome.retry_after, chance=world().chance())
         with self._store.write() as connection:
             until = self._clock() + delay
             begun = pause_rows.pause_source(
@@ -355,7 +352,7 @@ class Fetcher:
         if FETCH_RETRY.gives_up(failing_since, now):
             self._give_up(job, _gave_up(outcome), now)
             return
-        delay = FETCH_RETRY.micros(job.attempts, retry_after=outcome.retry_after, chance=_chance())
+        delay = FETCH_RETRY.micros(job.attempts, retry_after=outcome.retry_after, chance=world().chance())
         with self._store.write() as connection:
             fetches.retry(connection, self._worker, job, now + delay, outcome.detail, now=now)
         log_action(
@@ -385,10 +382,6 @@ def _gave_up(last: Again) -> Cause:
         f"Nothing could be fetched for this event in {FETCH_RETRY.give_up_days} days. Last: {last.detail}",
         "When the source's API works again, run `leadwire dead retry --cause fetch_gave_up`.",
     )
-
-
-def _chance() -> float:
-    return random.random()  # noqa: S311 - spreads retries, keeps no secret
 
 
 def _facts(job: FetchJob) -> dict[str, object]:

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Sequence
 
 from integration.config.sources import Configuration, Sources
 from integration.config.versions import GivenVersions, Version
-from integration.core.clock import Clock
+from integration.core.clock import Clock, elapsed
 from integration.core.errors import StoreUnavailableError
 from integration.core.logs import log_action
 from integration.store import mapping_rows
@@ -77,7 +76,7 @@ class Keeper:
         clock: Clock,
         *,
         run: Run = lambda look: look(),
-        elapsed: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = elapsed,
     ) -> None:
         self._store = store
         self._account = account

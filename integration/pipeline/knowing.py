@@ -8,7 +8,6 @@ transaction is run again with what is known by then.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from integration.core.durations import LINK_RETRY, LINK_TRIES
 from integration.core.errors import LeadwireError, shorten
 from integration.core.logs import log_action
 from integration.core.values import Asked, Cause, Identifier, Link, Micros, TranslatedEvent
+from integration.core.world import world
 from integration.lead.advance import Advanced, Known, made_one
 from integration.lead.identity import Identified, IdentifierKey, KnownLeads, assign_leads, keys_of
 from integration.lead.record import Record
@@ -42,7 +42,7 @@ def retrying_links(transaction: Callable[[], Result]) -> Result:
         try:
             return transaction()
         except LinkedMeanwhileError:
-            time.sleep(LINK_RETRY.seconds(number))
+            world().sleep(LINK_RETRY.seconds(number))
     raise LeadwireError("Other workers keep using the same leads; try again in a minute.")
 
 

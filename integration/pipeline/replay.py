@@ -8,7 +8,6 @@ marked, the workers rebuild. `Replay.plan` takes the same steps and keeps what t
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +23,7 @@ from integration.core.clock import Clock, ids_at
 from integration.core.errors import LeadwireError
 from integration.core.logs import log_action
 from integration.core.values import Micros, RawRequest, TranslatedEvent
+from integration.core.world import world
 from integration.lead.advance import Advanced, Circumstances, EndBefore, Known, advance
 from integration.lead.planned import Planned, PlannedField
 from integration.lead.record import BundleTiming, Priority
@@ -136,7 +136,7 @@ class Replay:
         self._configuration = sources.current
         self._clock = clock
         self._max_body_bytes = max_body_bytes
-        self._stop = threading.Event()
+        self._stop = world().event()
 
     def stop(self) -> None:
         """Finish the batch in hand and return its counts. May be called from any thread."""

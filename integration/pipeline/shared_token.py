@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hmac
 import logging
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,11 +12,12 @@ from functools import partial
 from cryptography.fernet import Fernet, InvalidToken
 
 from integration.config.sources import Source
-from integration.core.clock import Clock
+from integration.core.clock import Clock, elapsed
 from integration.core.durations import TOKEN_LEASE_SECONDS, TOKEN_RETRY_SECONDS
 from integration.core.logs import log_action
 from integration.core.settings import Settings
 from integration.core.values import MICROS_PER_SECOND, Cause, Micros
+from integration.core.world import world
 from integration.http.client import Client
 from integration.http.oauth import (
     Credentials,
@@ -77,7 +76,7 @@ class SharedToken:
         self._credentials = credentials
         self._fetch = fetch
         self._seal = Fernet(_key(credentials))
-        self._lock = threading.Lock()
+        self._lock = world().lock()
         self._known = StoredToken("", 0)
         self._value = ""
 
@@ -111,7 +110,7 @@ class SharedToken:
 
     def _renew(self) -> None:
         """Take over the token that another worker fetched, or fetch one."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = elapsed() + WAIT_SECONDS
         while True:
             self._look()
             if self._is_fresh():
@@ -125,12 +124,12 @@ class SharedToken:
                 return
             if self._is_good():  # another worker is at it; this one is still good
                 return
-            if time.monotonic() > deadline:
+            if elapsed() > deadline:
                 cure = "nothing to do while it is rare: it is tried again"
                 raise TokenUnavailableError(
                     Cause("token_unavailable", "another worker is fetching a new OAuth access token", cure)
                 )
-            time.sleep(POLL_SECONDS)
+            world().sleep(POLL_SECONDS)
 
     def _look(self) -> None:
         with self._store.read() as connection:
@@ -215,7 +214,7 @@ class SourceTokens:
         self._account = account
         self._clock = clock
         self._client = Client(public_only=not allow_private)
-        self._lock = threading.Lock()
+        self._lock = world().lock()
         self._known: dict[tuple[str, OAuth, Credentials], SharedToken] = {}
 
     def of(self, source: Source, spec: OAuth) -> SharedToken:

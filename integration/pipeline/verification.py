@@ -7,8 +7,6 @@ from the hosts that the scheme trusts, bounded, and kept, so that hardly any req
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,13 +17,14 @@ from urllib.parse import urlsplit
 from cryptography.x509 import load_pem_x509_certificate
 
 from integration.config.sources import Receiver
+from integration.core.clock import elapsed
 from integration.core.errors import LeadwireError, StoreUnavailableError
 from integration.core.logs import log_action
 from integration.core.values import MICROS_PER_SECOND, Micros, RawRequest, Verdict
+from integration.core.world import world
 from integration.http.client import Answer, Bounds, Client, NoAnswer, Why
 from integration.store.certificate_rows import certificate_at, has_verified, keep_certificate
 from integration.store.engine import Store
-from integration.store.group_commit import blocking_runner
 from integration.verify.scheme import NotVerifiedError
 
 REMEMBERED_SECONDS = 24 * 3600  # in this process; the store keeps what verified until it expires
@@ -77,7 +76,7 @@ class KeptCertificates:
     def __init__(self, store: Store, account: str) -> None:
         self._store = store
         self._account = account
-        self._run_blocking = blocking_runner(cooperative=not store.is_sqlite)
+        self._run_blocking = world().blocking_runner(cooperative=not store.is_sqlite)
 
     def find(self, url: str, now: Micros) -> bytes | Known:
         """The certificate at this address, if it has not expired."""
@@ -117,12 +116,12 @@ class Certificates:
         self,
         kept: Keeper,
         get: Get,
-        elapsed: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = elapsed,
     ) -> None:
         self._kept = kept
         self._get = get
         self._elapsed = elapsed
-        self._lock = threading.Lock()
+        self._lock = world().lock()
         self._remembered: dict[str, tuple[float, bytes]] = {}
         self._verified: dict[str, bytes] = {}
         self._failed: dict[str, tuple[float, str]] = {}

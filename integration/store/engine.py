@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import sqlite3
@@ -18,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from integration.core.errors import SettingError, StoreUnavailableError
+from integration.core.world import world
 
 SQLITE_BUSY_SECONDS = 10
 PAGE_CACHE_KIB = 8 * 1024
@@ -97,7 +97,7 @@ class Store:
             with self.engine.connect() as connection:
                 yield connection
             return
-        with _file_lock(self._lock_path), self.engine.connect() as connection:
+        with world().file_lock(self._lock_path), self.engine.connect() as connection:
             yield connection.execution_options(leadwire_begin="IMMEDIATE")
 
     def dispose(self) -> None:
@@ -233,13 +233,3 @@ def _refuse_closed(
         connection.pgconn.consume_input()  # and the end
     except psycopg.OperationalError as error:
         raise InvalidatePoolError("the server closed the connection") from error
-
-
-@contextmanager
-def _file_lock(path: str) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

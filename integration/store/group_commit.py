@@ -6,22 +6,18 @@ While it commits, the next group gathers. So the number of fsyncs falls as the l
 
 from __future__ import annotations
 
-import importlib
-import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
 from integration.core.errors import StoreUnavailableError
+from integration.core.world import world
 from integration.store.engine import Store
 from integration.store.isolation import Culprit, isolated
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Done = TypeVar("Done")
 
 MAX_GROUP = 500
 WAIT_SECONDS = 20.0
@@ -36,7 +32,7 @@ class _Waiting(Generic[Item, Result]):
         self.item = item
         self.result: Result | None = None
         self.error: Exception | None = None
-        self.done = threading.Lock()
+        self.done = world().lock()
         self.done.acquire()
 
 
@@ -55,11 +51,11 @@ class GroupCommit(Generic[Item, Result]):
     ) -> None:
         self._store = store
         self._write = write
-        self._run_blocking = blocking_runner(cooperative=not store.is_sqlite)
+        self._run_blocking = world().blocking_runner(cooperative=not store.is_sqlite)
         self._queue: list[_Waiting[Item, Result]] = []
-        self._wake = threading.Event()
+        self._wake = world().event()
         self._stopping = False
-        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+        self._thread = world().thread(self._loop, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, item: Item, timeout: float = WAIT_SECONDS) -> Result:
@@ -103,7 +99,7 @@ class GroupCommit(Generic[Item, Result]):
         seen = 0
         while seen < len(self._queue) < MAX_GROUP:
             seen = len(self._queue)
-            time.sleep(0)
+            world().sleep(0)
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         group = self._queue[:MAX_GROUP]
@@ -155,21 +151,3 @@ def _stopped() -> StoreUnavailableError:
 def _succeed(group: Sequence[_Waiting[Item, Result]], results: Sequence[Result]) -> None:
     for waiting, result in zip(group, results, strict=True):
         waiting.result = result
-
-
-def blocking_runner(*, cooperative: bool) -> Callable[[Callable[[], Done]], Done]:
-    """What runs a function that blocks: on the spot, or under gevent in a native thread.
-
-    `cooperative` tells that gevent itself keeps the function from blocking the event loop, as it does with
-    psycopg's sockets; SQLite's calls it knows nothing of.
-    """
-    # Asking sys.modules keeps gevent out of the memory of processes that do not run under it.
-    monkey = sys.modules.get("gevent.monkey")
-    if cooperative or monkey is None or not monkey.is_module_patched("threading"):
-        return _run_here
-    threadpool = importlib.import_module("gevent.threadpool")
-    return threadpool.ThreadPool(1).apply  # type: ignore[no-any-return]
-
-
-def _run_here(function: Callable[[], Done]) -> Done:
-    return function()

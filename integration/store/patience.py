@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from integration.core.clock import elapsed
 from integration.core.durations import STORE_RETRY
 from integration.core.errors import LeadwireError, StoreUnavailableError
 from integration.core.logs import log_action
@@ -30,19 +30,19 @@ def patiently(
     `stopped` waits for so many seconds, and returns whether to stop, as `threading.Event.wait` does. Raises
     StoreRefusedError at once, and after `seconds` whatever the last attempt failed with.
     """
-    deadline, failures, told = time.monotonic() + seconds, 0, False
+    deadline, failures, told = elapsed() + seconds, 0, False
     while True:
         try:
             result = attempt()
         except (StoreUnavailableError, SchemaBehindError) as error:
-            if isinstance(error, StoreRefusedError) or time.monotonic() >= deadline:
+            if isinstance(error, StoreRefusedError) or elapsed() >= deadline:
                 raise
             told = told or _tell(error)
         else:
             if told:
                 log_action(log, "store.ready", "The store is there: going on")
             return result
-        if stopped(min(STORE_RETRY.seconds(failures), max(deadline - time.monotonic(), 0.0))):
+        if stopped(min(STORE_RETRY.seconds(failures), max(deadline - elapsed(), 0.0))):
             return None
         failures += 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
@@ -12,7 +11,9 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from integration.core.clock import elapsed
 from integration.core.errors import StoreUnavailableError
+from integration.core.world import world
 from integration.store.engine import Store
 
 CHANNEL = "leadwire"
@@ -49,7 +50,7 @@ class Changes:
             return self._poll(connection, seconds) if self._store.is_sqlite else _listen(connection, seconds)
         except (DBAPIError, sqlite3.Error, psycopg.Error, StoreUnavailableError, OSError):
             self.close()
-            time.sleep(min(seconds, RECONNECT_SECONDS))
+            world().sleep(min(seconds, RECONNECT_SECONDS))
             return False
 
     def _connected(self) -> Connection:
@@ -61,16 +62,16 @@ class Changes:
         return self._connection
 
     def _poll(self, connection: Connection, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
+        deadline = elapsed() + seconds
         driver = _driver(connection)  # through SQLAlchemy it would run in a transaction, which sees no change
         while True:
             (version,) = driver.execute("PRAGMA data_version").fetchone()
             if version != self._version:
                 self._version = version
                 return True
-            if time.monotonic() >= deadline:
+            if elapsed() >= deadline:
                 return False
-            time.sleep(SQLITE_POLL_SECONDS)
+            world().sleep(SQLITE_POLL_SECONDS)
 
     def close(self) -> None:
         """Let go of the connection; the next `wait` opens a new one."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
@@ -13,9 +11,9 @@ from integration.config.folders import shipped_mappings
 from integration.config.sources import Sources
 from integration.core.clock import Clock
 from integration.core.settings import Settings
+from integration.core.world import world
 from integration.pipeline.keeper import AskedVersions, Keeper
 from integration.store.engine import Store
-from integration.store.group_commit import blocking_runner
 
 LOOK_SECONDS = 1.0
 log = logging.getLogger(__name__)
@@ -28,18 +26,18 @@ def live_sources(settings: Settings, store: Store, account: str, clock: Clock) -
         settings.mappings_dir, shipped=shipped_mappings(), versions=versions, only_configured=True
     )
     Keeper(store, account, sources, versions, clock).step()
-    in_native_thread = blocking_runner(cooperative=False)
+    in_native_thread = world().blocking_runner(cooperative=False)
     keeper = Keeper(store, account, sources, versions, clock, run=in_native_thread)
     step: Callable[[], object] = keeper.step
     if store.is_sqlite:  # whose calls would block the event loop as well
         step = partial(in_native_thread, Keeper(store, account, sources, versions, clock).step)
-    threading.Thread(target=_keep, args=(step,), name="configuration", daemon=True).start()
+    world().thread(partial(_keep, step), name="configuration", daemon=True).start()
     return sources
 
 
 def _keep(step: Callable[[], object]) -> NoReturn:
     while True:
-        time.sleep(LOOK_SECONDS)
+        world().sleep(LOOK_SECONDS)
         try:
             step()
         except Exception:  # what fails is said, and tried again: receiving goes on with what there is

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -13,7 +12,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from integration.config.sources import Receiver
 from integration.core import metrics
-from integration.core.clock import Clock
+from integration.core.clock import Clock, elapsed
 from integration.core.errors import StoreUnavailableError
 from integration.core.logs import log_action
 from integration.core.values import RawRequest, Verdict
@@ -45,7 +44,7 @@ def receive_blueprint(
 
     @blueprint.route("/hooks/<name>", methods=["GET", "POST"], provide_automatic_options=False)
     def receive(name: str) -> Response:
-        started = time.perf_counter()
+        started = elapsed()
         source = intake.source(name)
         if request.method == "HEAD":  # Intercom looks so whether the URL is there, when it is saved
             return Response()
@@ -63,7 +62,7 @@ def receive_blueprint(
         accepted = _accept(
             intake, source, raw_request(account, source, request.environ, body, clock, public_url=public_url)
         )
-        metrics.ACCEPT_SECONDS.observe(time.perf_counter() - started)
+        metrics.ACCEPT_SECONDS.observe(elapsed() - started)
         return _answer(accepted)
 
     return blueprint

@@ -87,7 +87,14 @@ def make(store: Store, hubspot: FakeHubSpot, clock: Clock) -> Iterator[Make]:
 
     def make(worker: str = "one", limit: RateLimit = PLENTY) -> Deliverer:
         deliverer = Deliverer(
-            store, MAIN_ACCOUNT, hubspot, clock, limit, worker=worker, concurrency=4, jitter=random.Random(1)
+            store,
+            MAIN_ACCOUNT,
+            hubspot,
+            clock,
+            limit,
+            worker=worker,
+            concurrency=4,
+            chance=random.Random(1).random,
         )
         made.append(deliverer)
         return deliverer

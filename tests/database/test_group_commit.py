@@ -18,7 +18,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, sel
 from sqlalchemy.exc import DBAPIError
 
 from integration.core.errors import StoreUnavailableError
-from integration.store import group_commit
+from integration.core.world import world
 from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
 from tests.server_folder import server_folder
@@ -361,6 +361,6 @@ def test_the_same_holds_under_gevent_and_the_event_loop_never_stands_still(make:
 
 
 def test_without_gevent_a_blocking_function_runs_on_the_spot() -> None:
-    runner = group_commit.blocking_runner(cooperative=False)
+    runner = world().blocking_runner(cooperative=False)
 
     assert runner(threading.get_ident) == threading.get_ident()

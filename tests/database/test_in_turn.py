@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -171,7 +172,9 @@ class Counted(list[str]):
 def test_many_events_of_a_request_are_found_some_at_a_time(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = counted(monkeypatch, "integration.pipeline.accept.time.sleep", lambda _: None)
+    turns: list[float] = []
+    here = SimpleNamespace(sleep=turns.append)
+    monkeypatch.setattr("integration.pipeline.accept.world", lambda: here)
     engine.write_mapping(MAPPING.replace("  id: id\n", "  id: id\n  each: e\n"))
 
     engine.post({"e": [{"id": f"{number}", "type": "paid", "guid": "a"} for number in range(1200)]})

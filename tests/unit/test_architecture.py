@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,26 @@ LEVELS = {
     10: {"__main__"},
 }
 LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
+# Time, waiting, threads, chance and sockets: modules, and names in modules, that only the world asks.
+OF_THE_WORLD = re.compile(
+    r"(_thread|asyncio|concurrent|fcntl|gevent|greenlet|multiprocessing|queue|random|sched|secrets|select"
+    r"|selectors|signal|socket|socketserver|subprocess|threading|time|uuid)(\.|$)"
+)
+FUNCTIONS_OF_THE_WORLD = {
+    "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today",
+    "os.fork", "os.getpid", "os.getrandom", "os.uname", "os.urandom",
+}  # fmt: skip
+WORLD = "core/world.py"
+BESIDE_THE_WORLD = {
+    "http/client.py": "for now: times each exchange; `World.outside` is made for its requests",
+    "http/wire.py": "for now: as above, and opens the sockets",
+    "http/network.py": "names the errors of sockets, and asks nothing",
+    "cli/serve_command.py": "starts real processes: looks whether gunicorn can have the port",
+    "supervise.py": "starts and ends real processes",
+    "web/gunicorn_conf.py": "is read by gunicorn: real processes and their signals",
+    "sandbox/": "stands in for HubSpot, which lives in a world of its own",
+    "cli/demo/": "drives real processes, and measures them",
+}
 STAGES = {"accept", "fetch", "translate", "deliver"}
 
 
@@ -152,6 +173,85 @@ def names_in(file: Path) -> set[str]:
         | {node.id for node in nodes if isinstance(node, ast.Name)}
         | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     )
+
+
+def asked_of_the_machine(file: Path) -> Iterator[str]:
+    """What a module takes from the machine by itself, as `name (line)`."""
+    for dotted, statement in imports(file):
+        if OF_THE_WORLD.match(dotted) or dotted in FUNCTIONS_OF_THE_WORLD:
+            yield f"{dotted} (line {statement.lineno})"
+    tree = ast.parse(file.read_text())
+    suspicious = {name.rpartition(".")[2] for name in FUNCTIONS_OF_THE_WORLD}
+    imported = dict(chain.from_iterable(map(names_of, ast.walk(tree))))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and last_name(node) in suspicious:
+            first, *rest = ast.unparse(node).split(".")
+            whole = ".".join([imported.get(first, first), *rest])
+            if whole in FUNCTIONS_OF_THE_WORLD:
+                yield f"{whole} (line {node.lineno})"
+
+
+def last_name(node: ast.Name | ast.Attribute) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr
+
+
+def names_of(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """The names that an import gives a module, each with what it stands for."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def stands_beside_the_world(path: str) -> str | None:
+    return next((beside for beside in BESIDE_THE_WORLD if path.startswith(beside)), None)
+
+
+def test_time_waiting_threads_and_chance_are_asked_of_the_world_alone() -> None:
+    for file in MODULES:
+        path = str(file.relative_to(PACKAGE))
+        if path == WORLD or stands_beside_the_world(path):
+            continue
+        found = list(asked_of_the_machine(file))
+        assert not found, f"{path}: {found}: use `world()` of integration/{WORLD}, or `now` of core/clock.py"
+
+
+def test_nothing_stands_beside_the_world_without_need() -> None:
+    needed = {
+        stands_beside_the_world(str(file.relative_to(PACKAGE)))
+        for file in MODULES
+        if any(asked_of_the_machine(file))
+    }
+
+    assert set(BESIDE_THE_WORLD) <= needed
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time",
+        "from time import sleep",
+        "import concurrent.futures",
+        "from datetime import datetime\ndatetime.now()",
+        "import datetime as dt\ndt.datetime.utcnow()",
+        "from datetime import date as day\nday.today()",
+        "import os\nos.urandom(3)",
+        "from os import urandom\nurandom(3)",
+        "def inside():\n    import random",
+    ],
+)
+def test_each_way_around_the_world_is_seen(code: str, tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(code)
+
+    assert list(asked_of_the_machine(file))
+
+
+def test_what_only_sounds_like_the_world_is_not_forbidden(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("from datetime import datetime\nimport timeit, queues\ndatetime.fromtimestamp(time)")
+
+    assert not list(asked_of_the_machine(file))
 
 
 def test_there_are_no_cycles_between_modules() -> None:
