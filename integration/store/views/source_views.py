@@ -37,8 +37,8 @@ class SourceActivity:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A source as configured here for an account, and what it sent. `public_url` is PUBLIC_URL, "" where it is
-    not set; `mistake` is what is wrong with its file, `origin` whose file that is.
+    """A source as configured here for an account, and what it sent. `public_url` is PUBLIC_URL, "" where it
+    is not set; `mistake` is what is wrong with its file, `origin` whose file that is.
     """
 
     account: str
