@@ -138,6 +138,7 @@ class TestDead:
             "example": self.lead,
             "detail": REFUSED.detail,
             "cure": REFUSED.cure,
+            "account": "main",
         }
 
     def test_the_letters_of_one_cause(self, run: Run) -> None:

@@ -90,6 +90,7 @@ class TestEvents:
                     "lead": {"email": "jane@example.com", "guid": "8a41"},
                     "lead_id": lead_id,
                     "cause": None,
+                    "account": "main",
                 }
             ],
             "next": f"{id}-0",
@@ -215,6 +216,7 @@ class TestSources:
                     "last_event": None,
                     "last_event_type": None,
                     "last_24_hours": {"rejected": 0, "dead": 0},
+                    "account": "main",
                 }
             ]
         }
