@@ -65,7 +65,7 @@ rules:
 """
 
 
-REFUSED = Cause("refused_by_hubspot", "HubSpot answered 400: no", "mend it")
+REFUSED = Cause("refused_by_hubspot", "HubSpot answered 400: no", "fix it")
 
 
 def family(operation: Operation) -> Family:

@@ -29,7 +29,7 @@ Reading = tuple[Any, str]
 
 
 def time_spec(value: object) -> tuple[Mapping[str, Any], str] | None:
-    """How a time is written, as keys of a value spec, and in words; None for what is no time."""
+    """How a time is written, as keys of a value spec, and in words; None for what is not a time."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
@@ -75,7 +75,7 @@ def is_currency(value: object) -> bool:
 
 
 def amount_spec(leaf: Leaf, currency: Leaf | None) -> Reading | None:
-    """The spec of an amount of money, or of any number, and how it looks; None for what is no number."""
+    """The spec of an amount of money, or of any number, and how it looks; None for what is not a number."""
     value = leaf.value
     if isinstance(value, bool) or not _is_number(value):
         return None

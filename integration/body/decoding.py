@@ -184,7 +184,7 @@ def _child(node: _Node, part: str, rest: Sequence[str], name: str) -> _Node:
         _refuse_both(name)
     if part:
         return node.members.setdefault(part, _Node())
-    # Rails writes a list of objects as a[][x]=1&a[][y]=2&a[][x]=3: a name that comes again starts anew.
+    # Rails writes a list of objects as a[][x]=1&a[][y]=2&a[][x]=3: a name that comes again starts again.
     if not rest or not node.rows or _holds(node.rows[-1], rest):
         node.rows.append(_Node())
     return node.rows[-1]
@@ -247,7 +247,7 @@ def _float(text: str) -> float:
 
 
 def _constant(text: str) -> NoReturn:
-    refuse(f"The body is not JSON: {text} is no JSON number.")
+    refuse(f"The body is not JSON: {text} is not a JSON number.")
 
 
 def _is_too_deep(payload: Any) -> bool:

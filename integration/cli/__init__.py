@@ -32,7 +32,7 @@ SECTIONS = {
         "status": "integration.cli.status_command:status",
         "doctor": "integration.cli.doctor_command:doctor",
     },
-    "Mend": {
+    "Fix": {
         "dead": "integration.cli.dead_command:dead",
         "replay": "integration.cli.replay_command:replay",
     },

@@ -25,7 +25,7 @@ def moment(text: str) -> Micros:
     except (ValueError, OverflowError):
         micros = -1
     if micros < 0:
-        raise click.BadParameter(f"{text!r} is no time: write 2026-11-23, 2026-11-23T15:00Z, or 2h (ago)")
+        raise click.BadParameter(f"{text!r} is not a time: write 2026-11-23, 2026-11-23T15:00Z, or 2h (ago)")
     return micros
 
 

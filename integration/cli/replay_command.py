@@ -87,7 +87,7 @@ def replay(
     """Translate stored events by the mappings as they are now; send what differs.
 
     Safe beside live traffic, which goes first, and safe to interrupt: run it again to go on. A field that the
-    mapping no longer sets stays as it is at HubSpot. Dead letters come to life where the mapping is mended.
+    mapping no longer sets stays as it is at HubSpot. Dead letters come to life where the mapping is fixed.
     """
     if rejected and (type_ or condition):
         raise click.UsageError("a rejected request has no type or payload yet: leave --type and --where out")

@@ -103,7 +103,7 @@ def _changed(request: RawRequest, file: Path, values: tuple[tuple[str, object], 
 def _secret(source: Source, name: str | None) -> Secret:
     names = source.mapping.verify.secrets
     if name is not None and name not in names:
-        raise click.BadParameter(f"{name} is no secret of {source.name}; there are: {', '.join(names)}")
+        raise click.BadParameter(f"{name} is not a secret of {source.name}; there are: {', '.join(names)}")
     found = next((secret for secret in source.secrets if name in (None, secret.name)), None)
     if found is None:
         raise SettingError(f"the request cannot be signed: set {name or ' or '.join(names)}")

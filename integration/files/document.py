@@ -55,7 +55,7 @@ class Document:
 
 
 class UnreadableError(Exception):
-    """The file is no YAML; carries the one Problem."""
+    """The file is not YAML; carries the one Problem."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))

@@ -158,7 +158,7 @@ class Client:
             return found
 
     def _judge(self, url: str) -> None:
-        """Raises ValueError for what is no address, AddressRefusedError."""
+        """Raises ValueError for what is not an address, AddressRefusedError."""
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or " " in url or not (url.isascii() and url.isprintable()):
             raise ValueError("no address")
@@ -243,7 +243,7 @@ def _no_answer(error: Exception, bounds: Bounds) -> NoAnswer | None:
         if isinstance(cause, OverError):
             return NoAnswer(Why.UNREACHABLE, f"no whole answer within {bounds.seconds:g} s")
     if isinstance(error, ValueError) and not _is_of_the_answer(error):
-        return NoAnswer(Why.NO_ADDRESS, "it is no address, or a header cannot hold its value")
+        return NoAnswer(Why.NO_ADDRESS, "it is not an address, or a header cannot hold its value")
     if isinstance(error, (requests.RequestException, urllib3.exceptions.HTTPError, OSError)):
         return NoAnswer(Why.UNREACHABLE, in_words(error))
     return None

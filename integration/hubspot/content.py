@@ -6,7 +6,7 @@ from typing import Any
 
 
 def objects(content: Any, key: str) -> list[dict[str, Any]]:
-    """The objects that `content` lists under this key; none if it is no object, or lists none."""
+    """The objects that `content` lists under this key; none if it is not an object, or lists none."""
     listed = content.get(key) if isinstance(content, dict) else None
     return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 

@@ -124,7 +124,7 @@ def _wait(status: int, headers: Mapping[str, str], at: Micros, said: str) -> flo
 
 
 def _unreachable(failure: NoAnswer) -> Cause:
-    detail = "HUBSPOT_BASE_URL is no address" if failure.why is Why.NO_ADDRESS else failure.words
+    detail = "HUBSPOT_BASE_URL is not an address" if failure.why is Why.NO_ADDRESS else failure.words
     cure = "nothing to do while it is rare: it is tried again; else check HUBSPOT_BASE_URL and the network"
     return Cause("hubspot_unreachable", f"no answer from HubSpot: {detail}", cure)
 

@@ -110,7 +110,7 @@ def _taken(data: Any, root: Spot) -> set[tuple[Key, ...]]:
 
 
 def _entry_of(path: tuple[Key, ...]) -> Entry | None:
-    """The entry that a path is in; None where it is no part of one."""
+    """The entry that a path is in; None where it is not a part of one."""
     for section in _SECTIONS:
         if path[: len(section)] == section and len(path) > len(section):
             return tuple(str(key) for key in path[: len(section) + 1])

@@ -23,7 +23,7 @@ under latest; unless it is blank, it beats every change under earliest and if_em
 and min, and is added to under sum.
 
 None (clear) and "" both mean blank. None competes under latest and earliest like any other value; it
-takes no part under the other rules, and a value that is no number takes no part under sum
+takes no part under the other rules, and a value that is not a number takes no part under sum
 (`Catalogue.validate` refuses both before they get here).
 
 Who guarantees that an event counts once: every rule but sum is idempotent by itself. For sum, `merge`

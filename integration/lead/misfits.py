@@ -77,6 +77,6 @@ def _impossible(field: str, constants: Sequence[Wire], known: PortalProperty) ->
     for constant in constants:
         if not set(str(constant).split(";")) <= set(known.options):
             listed = ", ".join(known.options[:20])
-            message = f"{shorten(constant)} is no option of the property {known.name} ({field})"
+            message = f"{shorten(constant)} is not an option of the property {known.name} ({field})"
             return Misfit(message, f"use one of {listed}")
     return None

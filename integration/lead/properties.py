@@ -121,7 +121,7 @@ class PropertyTable:
         return str(value)
 
 
-@lru_cache(maxsize=4)  # asked for each request; a catalogue is made anew only when fields.yaml changes
+@lru_cache(maxsize=4)  # asked for each request; a catalogue is made again only when fields.yaml changes
 def table_of(catalogue: Catalogue) -> PropertyTable:
     """The names of contact properties by what the catalogue says."""
     types = {name: field.type for name, field in catalogue.fields.items()}

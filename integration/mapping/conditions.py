@@ -193,7 +193,7 @@ def _matches(pattern: str, spot: Spot) -> Test:
     try:
         search = re.compile(pattern).search
     except (re.error, RecursionError, OverflowError) as error:
-        spot.report(f"{shorten(pattern)} is no regular expression: {error}", "see Python's re syntax")
+        spot.report(f"{shorten(pattern)} is not a regular expression: {error}", "see Python's re syntax")
         return lambda _: False
     return lambda found: (
         isinstance(found, str) and len(found) <= LONGEST_MATCHED_TEXT and search(found) is not None

@@ -40,7 +40,7 @@ class Nothing(Enum):
 
 
 class PathSyntaxError(LeadwireError):
-    """A text is no path. The message says what is wrong, `cure` what to write."""
+    """A text is not a path. The message says what is wrong, `cure` what to write."""
 
     def __init__(self, message: str, cure: str) -> None:
         super().__init__(message)
@@ -98,11 +98,11 @@ def _parse(text: str, expression: str) -> dict[str, Any]:
 def _syntax_message(text: str, expression: str, error: JMESPathError) -> str:
     position = getattr(error, "lex_position", None)
     if position is None:
-        return f"{shorten(text)} is no path"
+        return f"{shorten(text)} is not a path"
     if position >= len(expression):
-        return f"{shorten(text)} is no path: it ends too early"
+        return f"{shorten(text)} is not a path: it ends too early"
     column = position + 1 + len(text) - len(expression)
-    return f"{shorten(text)} is no path: did not expect {expression[position]!r} at character {column}"
+    return f"{shorten(text)} is not a path: did not expect {expression[position]!r} at character {column}"
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

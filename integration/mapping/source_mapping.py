@@ -125,7 +125,7 @@ class SourceMapping:
     ) -> tuple[IncomingEvent, ...]:
         """The events of a request: one, or one for each element of `event.each`. Never raises.
 
-        `headers` has lower-case names. What is no list under `event.each` counts as one event, which
+        `headers` has lower-case names. What is not a list under `event.each` counts as one event, which
         translation then sets aside.
         """
         request = self.request_context(payload, headers, query, received_at)

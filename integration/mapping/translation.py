@@ -153,13 +153,13 @@ def _failed(event: EventKeys, error: Exception) -> Cause:
 def _event_type(event: EventKeys, context: EventContext, steps: Steps) -> str:
     part = event.type
     if event.each is not None and context.payload is context.envelope:
-        detail = f"{event.place}: event.each: {event.each.text} is no list in this request"
+        detail = f"{event.place}: event.each: {event.each.text} is not a list in this request"
         raise _SetAsideError(Cause("missing_event_type", detail, _EVENT_CURE))
     found = _read(part, context)
     if isinstance(found, str) and _usable_type(found):
         _note(steps, part, f"{describe(found)} (from {part.value.origin(context)})")
         return found
-    unusable = f"{part.value.origin(context)} is no printable text of at most {LONGEST_TYPE} characters"
+    unusable = f"{part.value.origin(context)} is not a printable text of at most {LONGEST_TYPE} characters"
     why = part.value.lacks(context) if isinstance(found, Nothing) else unusable
     detail = f"{part.place}: {part.name}: {why}"
     raise _SetAsideError(Cause("missing_event_type", detail, _EVENT_CURE))

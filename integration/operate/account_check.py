@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 RECHECK_SECONDS = 24 * 3600.0
 RETRY_SECONDS = 3600.0
 REQUEST_SECONDS = 60.0  # the longest that one takes
-_COMMENT = "# What the HubSpot account has. `leadwire fields pull` writes this part anew; the rest is yours."
+_COMMENT = "# What the HubSpot account has. `leadwire fields pull` writes this part again; the rest is yours."
 
 
 def portal_problems(

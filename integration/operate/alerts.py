@@ -230,7 +230,7 @@ def _paused_message(pause: Pause, since: Micros) -> Message:
     detail = pause.reason or "no reason is known"
     cure = (
         "nothing is lost, and it is tried again by itself; if HubSpot refuses the token, set a valid "
-        "HUBSPOT_ACCESS_TOKEN and start the workers anew"
+        "HUBSPOT_ACCESS_TOKEN and start the workers again"
     )
     text = (
         f"Leadwire: nothing is sent to HubSpot since {_shown(since)}: {harmless(detail)}. "

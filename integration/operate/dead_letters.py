@@ -1,4 +1,4 @@
-"""Retry: dead letters are taken up again, in small steps, once a person has mended their cause."""
+"""Retry: dead letters are taken up again, in small steps, once a person has fixed their cause."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Finding:
 def examine(
     settings: Settings, account: str, environ: Mapping[str, str], clock: Clock, mounts: Callable[[], str]
 ) -> Iterator[Finding]:
-    """All findings, in the order in which one would mend them. `mounts` gives the text of /proc/mounts."""
+    """All findings, in the order in which one would fix them. `mounts` gives the text of /proc/mounts."""
     store = Store(settings.database_url)
     try:
         reachable = _store(store)
@@ -90,7 +90,7 @@ def _disk(settings: Settings, environ: Mapping[str, str], mounts: Callable[[], s
     if kind in _PASSING_FILESYSTEMS:
         where = f"a passing file system ({kind})" + (f" on {platform}" if platform else "")
     elif platform and (point == "/" or platform in _WITHOUT_VOLUMES):
-        where = f"the disk of {platform} itself, which is made anew"
+        where = f"the disk of {platform} itself, which is made again"
     else:
         yield Finding("disk", "good", f"the database file is on {kind or 'a disk'}, which survives a restart")
         return

@@ -98,7 +98,7 @@ class Intake:
         if reply is not None:
             return reply
         if request.method != "POST":
-            raise RefusedError(403, "handshake_refused", "The request is no handshake of this source.")
+            raise RefusedError(403, "handshake_refused", "The request is not a handshake of this source.")
         verdict = self._verifier.verdict(source, request, self._clock())
         if not verdict.accepted:
             self.reject(source, request, verdict)

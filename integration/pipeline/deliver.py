@@ -451,7 +451,7 @@ class Deliverer:
     def _not_where_hubspot_said(
         self, connection: Connection, made: Sequence[Attempt], rows: Mapping[str, Record], now: Micros
     ) -> dict[str, Record]:
-        """Leads that are no longer there by an id that HubSpot gave: forgotten, they are looked up anew."""
+        """Leads that are no longer there by an id that HubSpot gave: forgotten, they are looked up again."""
         missing = [
             attempt.operation.record_id
             for attempt in made

@@ -1,4 +1,4 @@
-"""Handshakes: whether a request is one of its source's, and the answer. It is answered, and is no event."""
+"""Handshakes: whether a request is one of its source's, and the answer. It is answered, never an event."""
 
 from __future__ import annotations
 

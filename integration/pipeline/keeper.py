@@ -17,7 +17,7 @@ from integration.store import mapping_rows
 from integration.store.engine import Store
 from integration.store.mapping_rows import StoredVersion
 
-RECALL_SECONDS = 5.0  # how often versions of a file with a mistake are looked up anew
+RECALL_SECONDS = 5.0  # how often versions of a file with a mistake are looked up again
 log = logging.getLogger(__name__)
 
 Run = Callable[[Callable[[], bool]], bool]

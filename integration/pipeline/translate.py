@@ -228,7 +228,7 @@ def _no_mapping(source: str) -> Cause:
     return Cause(
         "mapping_has_problems",
         f"The mapping of {source} is missing or has problems.",
-        "Run `leadwire check`, mend the file, then replay the event.",
+        "Run `leadwire check`, fix the file, then replay the event.",
     )
 
 

@@ -151,7 +151,7 @@ def _insert_new(
 ) -> int:
     """Insert the rows that break no unique key; returns how many those were.
 
-    One statement for many rows, its text kept by their number: building it anew, or running it once a
+    One statement for many rows, its text kept by their number: building it again, or running it once a
     row, cost half of the time of a commit, and each statement has to win Python's global lock back.
     """
     inserted = 0

@@ -1,6 +1,6 @@
 """Conditions on many values at once: one parameter for all of them, however many there are.
 
-`IN` with a parameter for each value has its text built anew for every number of values, which costs more
+`IN` with a parameter for each value has its text built again for every number of values, which costs more
 than the look-up itself, and both databases refuse it beyond some thousands. PostgreSQL takes arrays, and
 knows how long they are when it plans; SQLite takes JSON.
 """

@@ -123,7 +123,7 @@ def _signed_text(item: Mapping[str, Any]) -> bytes:
 
 
 def _written(value: Any) -> str:
-    """A field as Adyen signs it; what is no plain value can never have been signed, and stays apart."""
+    """A field as Adyen signs it; what is not a plain value can never have been signed, and stays apart."""
     if value is None:
         return ""
     if isinstance(value, str):

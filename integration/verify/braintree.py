@@ -44,7 +44,7 @@ def build(_: Mapping[str, Any]) -> Scheme:
 
 
 def challenge_answer(challenge: str, secret: Secret) -> str | None:
-    """What Braintree expects for `?bt_challenge=`: `public_key|signature`; None if it is no challenge.
+    """What Braintree expects for `?bt_challenge=`: `public_key|signature`; None if it is not a challenge.
 
     The form is checked because the signature of any text would be a signature of a webhook's text.
     Raises ValueError, which names the setting, if the secret cannot be used.
@@ -90,7 +90,7 @@ def _fields(body: bytes) -> dict[bytes, bytes]:
     try:
         pairs = form_fields(body, _MOST_FIELDS)
     except ValueError:
-        raise NotVerifiedError("malformed_body", "The body is no form as Braintree sends it.") from None
+        raise NotVerifiedError("malformed_body", "The body is not a form as Braintree sends it.") from None
     return dict(reversed(pairs))
 
 

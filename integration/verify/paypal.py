@@ -2,7 +2,7 @@
 
 https://developer.paypal.com/api/rest/webhooks/rest/ and PayPal-Python-SDK's `notifications.py`, 2026-11-23:
 signed is `transmission id|transmission time|webhook id|CRC-32 of the body as a decimal number`. The webhook
-id is no secret; it tells that the event is meant for us.
+id is not a secret; it tells that the event is meant for us.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _public_key(certificate: bytes, now: Micros) -> RSAPublicKey:
     try:
         key, begins, ends = _loaded(certificate)
     except ValueError:
-        detail = f"What the {_CERTIFICATE} header leads to is no certificate with an RSA key."
+        detail = f"What the {_CERTIFICATE} header leads to is not a certificate with an RSA key."
         raise NotVerifiedError("certificate_refused", detail) from None
     if not begins.timestamp() <= now / MICROS_PER_SECOND <= ends.timestamp():
         detail = (

@@ -281,7 +281,7 @@ def _sorted_form(body: bytes) -> bytes:
         pairs = form_fields(body, _MOST_FORM_FIELDS)
     except ValueError:
         raise NotVerifiedError(
-            "malformed_body", "The body is no form, whose fields the signature covers."
+            "malformed_body", "The body is not a form, whose fields the signature covers."
         ) from None
     return b"".join(name + value for name, value in sorted(pairs))
 

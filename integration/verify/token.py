@@ -179,7 +179,7 @@ def _in_body(key: str) -> Scheme:
         token = text_key(secret).decode("utf-8", "surrogatepass")
         payload = _object(request.body)
         if payload is None:
-            raise ValueError(f"{secret.name} cannot be put into the body: it is no JSON object.")
+            raise ValueError(f"{secret.name} cannot be put into the body: it is not a JSON object.")
         return replace(request, body=json.dumps({**payload, key: token}).encode())
 
     def conceal(request: RawRequest) -> RawRequest:
@@ -196,7 +196,9 @@ def _in_body(key: str) -> Scheme:
 def _presented_in_body(key: str, request: RawRequest) -> str:
     payload = _object(request.body)
     if payload is None:
-        raise NotVerifiedError("malformed_body", f"The body is no JSON object, whose key {key} is the token.")
+        raise NotVerifiedError(
+            "malformed_body", f"The body is not a JSON object, whose key {key} is the token."
+        )
     value = payload.get(key)
     if value is None:
         raise NotVerifiedError("missing_token", f"The body has no key {key}: give the sender the token.")

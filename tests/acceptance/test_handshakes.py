@@ -209,7 +209,7 @@ class TestMeta:
         with system(tmp_path, vector, META, SIGNS_NOTHING) as meta:
             answer = requests.get(meta.url, timeout=10)
 
-            assert_refused(answer, "The request is no handshake of this source.")
+            assert_refused(answer, "The request is not a handshake of this source.")
             assert meta.stored == (0, 0)
 
 

@@ -44,7 +44,7 @@ IN_ANOTHER_SCHEME = {  # than the folder of their system
     "zuora/vector_neg_secret",
 }
 OTHER_STATUS = {
-    "github/vector_docs": 400,  # the signature is right, but the body is no JSON
+    "github/vector_docs": 400,  # the signature is right, but the body is not JSON
     "hubspot/vector_v3_sdk": 400,  # the same
     "hubspot/vector_v2_get": 405,  # events come by POST
 }

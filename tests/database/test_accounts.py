@@ -48,7 +48,7 @@ def test_the_same_event_in_two_accounts_is_two_events(both: tuple[Engine, Engine
     main, other = both
     first, second = main.post({**ANN, "city": "Rome"}), other.post({**ANN, "city": "Oslo"})
 
-    assert first != second, "it is no duplicate of the other account's"
+    assert first != second, "it is not a duplicate of the other account's"
     assert (main.post({**ANN, "city": "Rome"}), other.post({**ANN, "city": "Oslo"})) == (first, second)
     assert main.work() == [("guid-ann", {"city": "Rome"})]
     assert other.work() == [("guid-ann", {"city": "Oslo"})]

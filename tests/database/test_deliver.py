@@ -157,7 +157,7 @@ def test_a_lead_that_is_claimed_again_while_its_split_call_goes_on_stays_held(
 ) -> None:
     first, second = add_due(store, 2)
     hubspot.max_batch = 2
-    refused = Outcome("split", 400, Cause("refused_by_hubspot", "no", "mend it"))
+    refused = Outcome("split", 400, Cause("refused_by_hubspot", "no", "fix it"))
     halves_begun, may_end = threading.Event(), threading.Event()
 
     def answer(operation: Operation) -> Outcome:

@@ -293,7 +293,7 @@ class TestRejected:
 
 
 def test_a_dead_lead_whose_changes_were_mended_is_sent_again(engine: Engine) -> None:
-    engine.hubspot.outcome = Outcome("set_aside", 400, Cause("refused_by_hubspot", "no such town", "mend"))
+    engine.hubspot.outcome = Outcome("set_aside", 400, Cause("refused_by_hubspot", "no such town", "fix"))
     engine.post({"id": "a", **ANN, "city": "Romme", "town": "Rome"})
     engine.work()
     assert engine.lead("ann").state == "dead"

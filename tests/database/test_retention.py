@@ -100,7 +100,7 @@ def _unsent(engine: Engine) -> None:
 
 
 def _dead_lead(engine: Engine) -> None:
-    engine.hubspot.outcome = Outcome("set_aside", 400, Cause("refused_by_hubspot", "no", "mend"))
+    engine.hubspot.outcome = Outcome("set_aside", 400, Cause("refused_by_hubspot", "no", "fix"))
     engine.work()
 
 

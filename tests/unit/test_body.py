@@ -111,7 +111,7 @@ class TestJson:
 
     @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
     def test_words_that_are_no_numbers(self, word: str) -> None:
-        assert malformed(f'{{"a": {word}}}'.encode()) == f"The body is not JSON: {word} is no JSON number."
+        assert malformed(f'{{"a": {word}}}'.encode()) == f"The body is not JSON: {word} is not a JSON number."
 
     @pytest.mark.parametrize("number", ["1e999", "-1e999"])
     def test_a_float_beyond_all_floats(self, number: str) -> None:

@@ -82,7 +82,7 @@ class TestFindings:
     def test_a_platforms_own_disk_is_none_whatever_its_type(self, platform: dict[str, str]) -> None:
         finding = found("disk", DISK, 0, **platform)
         assert finding.grade == "problem"
-        assert "which is made anew: it is gone after a restart" in finding.text
+        assert "which is made again: it is gone after a restart" in finding.text
 
     def test_heroku_has_no_volumes(self, shop_store: Store) -> None:
         folder = Path(str(shop_store.url.database)).parent

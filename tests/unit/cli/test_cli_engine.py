@@ -271,7 +271,7 @@ class TestReplay:
             (["--source", "shopp"], "there is no source named 'shopp'; there are: shop"),
             (
                 ["--since", "yesterday"],
-                "'yesterday' is no time: write 2026-11-23, 2026-11-23T15:00Z, or 2h (ago)",
+                "'yesterday' is not a time: write 2026-11-23, 2026-11-23T15:00Z, or 2h (ago)",
             ),
             (["--since", "1h", "--until", "2h"], "--since must be before --until"),
             (["--rejected", "--type", "paid"], "a rejected request has no type or payload yet"),
@@ -349,5 +349,5 @@ class TestMoments:
 
     @pytest.mark.parametrize("text", ["", "2h30m", "2026-13-01", "1960-01-01", "-2h", "999999w"])
     def test_anything_else_is_wrong_usage(self, text: str) -> None:
-        with pytest.raises(click.BadParameter, match="is no time"):
+        with pytest.raises(click.BadParameter, match="is not a time"):
             moment(text)

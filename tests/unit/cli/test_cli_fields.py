@@ -58,8 +58,8 @@ def test_pulled_properties_are_checked_against(shop: Path, sandbox: SandboxServe
     assert checked.exit_code == 1
     plan, tier, score, *_ = lines(checked.output)
     assert plan == (
-        "mappings/shop/mapping.yaml:18: rules[0].set.plan: 'Basic' is no option of the property plan (plan)"
-        " (use one of Pro, Max)"
+        "mappings/shop/mapping.yaml:18: rules[0].set.plan: 'Basic' is not an option of the property plan"
+        " (plan) (use one of Pro, Max)"
     )
     assert tier == (
         "mappings/shop/mapping.yaml:19: rules[0].set.tier: tier is of type text, and the property tier of "
@@ -100,7 +100,7 @@ def test_a_token_that_expired_early_is_renewed(
 
 PULLED = {"plan": PortalProperty("plan", "enumeration", ("yes", "Pro"))}
 WRITTEN = """\
-# What the HubSpot account has. `leadwire fields pull` writes this part anew; the rest is yours.
+# What the HubSpot account has. `leadwire fields pull` writes this part again; the rest is yours.
 portal:
   plan: {type: enumeration, options: [yes, Pro]}
 """

@@ -100,7 +100,7 @@ def test_rejected_requests_by_reason(engine: Engine, run: Run) -> None:
             "a rejected request has no lead and no type yet",
         ),
         (["events", "--state", "dead", "--reason", "x"], "--reason is of rejected requests"),
-        (["events", "--since", "yesterday"], "'yesterday' is no time"),
+        (["events", "--since", "yesterday"], "'yesterday' is not a time"),
         (["leads", "--lead", "ann", "--state", "due"], "--lead means one lead"),
         (["leads", "--waiting-for", "godot"], "'godot' is not one of"),
         (["sources", "shopp"], "there is no source named 'shopp'; there are: shop"),

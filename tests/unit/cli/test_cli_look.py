@@ -21,7 +21,7 @@ AT = 1_764_000_000_000_000  # 2025-11-24 16:00:00 UTC
 
 
 def arrive(store: Store, number: int, payload: dict[str, object] | None, reason: str | None = None) -> str:
-    """Store a request (without payload: one that is no JSON) as the web process does; returns its id."""
+    """Store a request (without payload: one that is not JSON) as the web process does; returns its id."""
     body = json.dumps(payload).encode() if payload is not None else b"no \x1bJSON"
     request = RawRequest(MAIN_ACCOUNT,
         source="shop", method="POST", url="https://hooks.example.com/hooks/shop", query="",

@@ -163,7 +163,7 @@ def test_without_a_secret_it_says_which_setting_is_missing(paid: str, run: Run) 
     )
     wrong = run("send", "shop", paid, "--secret-setting", "OTHER")
     assert wrong.exit_code == 2
-    assert "OTHER is no secret of shop; there are: SHOP_TOKEN, SHOP_TOKEN_OLD" in wrong.stderr
+    assert "OTHER is not a secret of shop; there are: SHOP_TOKEN, SHOP_TOKEN_OLD" in wrong.stderr
 
 
 HEX = "{scheme: hmac, header: X-Sign, key_encoding: hex, secrets: [SHOP_TOKEN]}"
@@ -223,7 +223,7 @@ def test_a_secret_with_a_line_break_is_told_apart_from_a_server_that_is_down(
 ) -> None:
     monkeypatch.setenv("SHOP_TOKEN", "s3cret\nhalf")
     result = run("send", "shop", paid)
-    words = "it is no address, or a header cannot hold its value"
+    words = "it is not an address, or a header cannot hold its value"
     cure = "look at --url, and for line breaks in the secret and in --header"
     assert result.exit_code == 1
     assert result.stderr == f"leadwire: the request cannot be sent: {words}; {cure}\n"

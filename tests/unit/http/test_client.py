@@ -457,7 +457,7 @@ def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_address_is_said_without_it(url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         why, words = failure(get(url.replace("127.0.0.1:1", f"127.0.0.1:{server.getsockname()[1]}")))
-    assert (why, words) == (Why.NO_ADDRESS, "it is no address, or a header cannot hold its value")
+    assert (why, words) == (Why.NO_ADDRESS, "it is not an address, or a header cannot hold its value")
 
 
 @pytest.mark.parametrize("value", ["two\r\nlines", "\u20ac"])

@@ -120,7 +120,7 @@ class TestLeadsV1(DestinationContract):
         assert kinds == ["done"] * 4
 
     def test_an_impossible_address_is_told_in_words(self) -> None:
-        self.expect_unreachable(self.outcome("http://a..b:99999999"), "HUBSPOT_BASE_URL is no address")
+        self.expect_unreachable(self.outcome("http://a..b:99999999"), "HUBSPOT_BASE_URL is not an address")
 
 
 class TestRegistry:

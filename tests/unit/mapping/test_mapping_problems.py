@@ -111,17 +111,17 @@ BLOCKS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
     ),
     (
         {"event": {"type": "a..b"}},
-        [("event.type", "'a..b' is no path: did not expect '.' at character 3", QUOTES_CURE)],
+        [("event.type", "'a..b' is not a path: did not expect '.' at character 3", QUOTES_CURE)],
     ),
     (
         {"event": {"type": "$.a..b"}},
-        [("event.type", "'$.a..b' is no path: did not expect '.' at character 5", QUOTES_CURE)],
+        [("event.type", "'$.a..b' is not a path: did not expect '.' at character 5", QUOTES_CURE)],
     ),
     (
         {"event": {"type": "first-name"}},
-        [("event.type", "'first-name' is no path: did not expect '-' at character 6", QUOTES_CURE)],
+        [("event.type", "'first-name' is not a path: did not expect '-' at character 6", QUOTES_CURE)],
     ),
-    ({"event": {"type": "a["}}, [("event.type", "'a[' is no path: it ends too early", QUOTES_CURE)]),
+    ({"event": {"type": "a["}}, [("event.type", "'a[' is not a path: it ends too early", QUOTES_CURE)]),
     (
         {"event": {"type": "lower(a, b)"}},
         [("event.type", "lower() takes 1 argument, found 2", "give lower() 1 argument")],
@@ -139,7 +139,7 @@ BLOCKS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
         [
             (
                 "lead.keys.email",
-                "'email' is no name of a key",
+                "'email' is not a name of a key",
                 "use a-z, 0-9 and _, and not guid, contact_id or email; e.g. stripe_customer",
             )
         ],
@@ -162,7 +162,13 @@ BLOCKS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
     ),
     (
         {"respond": {"content_type": "text"}},
-        [("respond.content_type", "text 'text' is no content type", "write e.g. `content_type: text/plain`")],
+        [
+            (
+                "respond.content_type",
+                "text 'text' is not a content type",
+                "write e.g. `content_type: text/plain`",
+            )
+        ],
     ),
     (
         {"tests": [{"name": "x", "given": "examples/gone.json", "expect": {}}]},
@@ -318,7 +324,7 @@ SPECS: list[tuple[Any, str, str, str]] = [
     (
         {"from": ["b", "a."]},
         ".from[1]",
-        "'a.' is no path: it ends too early",
+        "'a.' is not a path: it ends too early",
         QUOTES_CURE,
     ),
     ("", "", "is empty", READ_CURE),
@@ -341,7 +347,7 @@ SPECS: list[tuple[Any, str, str, str]] = [
 CONDITIONS: list[tuple[Any, str, str, str]] = [
     (5, "", "expected text or keys with values, found number 5", WHEN_CURE),
     ({}, "", "is empty", WHEN_CURE),
-    ("a >", "", "'a >' is no path: it ends too early", QUOTES_CURE),
+    ("a >", "", "'a >' is not a path: it ends too early", QUOTES_CURE),
     (
         {"a": [1, 2]},
         ".a",
@@ -364,14 +370,14 @@ CONDITIONS: list[tuple[Any, str, str, str]] = [
     (
         {"a": {"matches": "("}},
         ".a.matches",
-        "'(' is no regular expression: missing ), unterminated subpattern at position 0",
+        "'(' is not a regular expression: missing ), unterminated subpattern at position 0",
         "see Python's re syntax",
     ),
     ({"all": {"a": 1}}, ".all", "expected a list, found keys with values", "write a list"),
     (
         {"any": [{"b c": 1}]},
         ".any[0].b c",
-        "'b c' is no path: did not expect 'c' at character 3",
+        "'b c' is not a path: did not expect 'c' at character 3",
         QUOTES_CURE,
     ),
     (
@@ -453,8 +459,8 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems_of: Pro
         "12: rules[0].set.plan.table: there is no table 'plns'; did you mean 'plans'?",
         "13: rules[1].name: another rule is called 'first' too, at mappings/acme/mapping.yaml:8",
         "14: rules[1].events: expected a list, found text 'a'",
-        "15: rules[1].when.a b: 'a b' is no path: did not expect 'b' at character 3",
-        "16: rules[1].set.city: 'city[' is no path: it ends too early",
+        "15: rules[1].when.a b: 'a b' is not a path: did not expect 'b' at character 3",
+        "16: rules[1].set.city: 'city[' is not a path: it ends too early",
     ]
 
 

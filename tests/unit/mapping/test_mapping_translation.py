@@ -149,7 +149,7 @@ class TestEvent:
         [
             (None, "type is null"),
             ("", "type is empty text"),
-            ("x" * 201, "type is no printable text of at most 200 characters"),
+            ("x" * 201, "type is not a printable text of at most 200 characters"),
             ("a\x00b", "expected text of Unicode characters other than NUL, found 'a\\x00b' (from type)"),
         ],
     )
@@ -533,5 +533,5 @@ class TestEach:
 
         assert dead(result) == (
             "missing_event_type",
-            f"{PLACE}:4: event.each: events is no list in this request",
+            f"{PLACE}:4: event.each: events is not a list in this request",
         )

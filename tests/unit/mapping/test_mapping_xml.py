@@ -1,4 +1,4 @@
-"""A nil element of XML does in a mapping what null of JSON does: it is no value, nor an empty text."""
+"""A nil element of XML does in a mapping what null of JSON does: it is not a value, nor an empty text."""
 
 from __future__ import annotations
 

@@ -443,5 +443,5 @@ def test_a_form_that_is_too_large_is_refused_and_never_signed() -> None:
     request = post({"x-sign": "00"}, body=b"a=1&" * 10_001)
 
     assert scheme.verify(request, [Secret(NAME, "12345")], NOW).reason == "malformed_body"
-    with pytest.raises(ValueError, match=f"^The body cannot be signed with {NAME}: The body is no form"):
+    with pytest.raises(ValueError, match=f"^The body cannot be signed with {NAME}: The body is not a form"):
         scheme.sign(request, Secret(NAME, "12345"), NOW)

@@ -136,7 +136,7 @@ class TestPayPal(SchemeContract):
 
         assert verdict.reason == "certificate_refused"
         assert verdict.detail == (
-            "What the PAYPAL-CERT-URL header leads to is no certificate with an RSA key."
+            "What the PAYPAL-CERT-URL header leads to is not a certificate with an RSA key."
         )
 
     def test_a_certificate_of_another_kind_of_key(self) -> None:
