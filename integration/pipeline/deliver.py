@@ -160,8 +160,9 @@ class Deliverer:
         """
         with self._store.read() as connection:
             now = self._clock()
-            if not records.anything_due(connection, self._account, now):
-                return Claim((), records.next_due_at(connection, self._account))
+            due_at = records.next_due_at(connection, self._account)
+            if due_at is None or due_at > now:
+                return Claim((), due_at)
             pause = budget.current_pause(connection, self._account)
         if pause.until > now:
             return Claim((), pause.until)

@@ -161,13 +161,6 @@ def next_due_at(connection: Connection, account: str) -> Micros | None:
     return min((at for at in found if at is not None), default=None)
 
 
-def anything_due(connection: Connection, account: str, now: Micros) -> bool:
-    """Whether a lead of the account is due now: cheap to ask before taking the right to write."""
-    due = (in_state(leads, "due"), leads.c.account == account, leads.c.due_at <= now)
-    query = select(leads.c.id).where(*due).limit(1)
-    return connection.execute(query).first() is not None
-
-
 def release(connection: Connection, account: str, worker: str, now: Micros) -> None:
     """Give back at once what this worker holds of the account."""
     held = update(leads).where(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, select, text
 
 from integration.core.settings import RateLimit
 from integration.core.values import MAIN_ACCOUNT, Cause, Outcome
@@ -32,6 +32,7 @@ from integration.store.views.request_views import find_request, list_rejected
 from integration.store.views.source_views import SourceActivity, source_activities
 from integration.store.views.status_view import STATUS, read_status
 from tests.engine import DAY, MAPPING, MIB, SECOND, START, Engine, running
+from tests.plans import plan_of
 
 OTHER = "other"
 ANN = {"id": "evt_1", "guid": "guid-ann", "email": "ann@example.com"}
@@ -99,9 +100,8 @@ def test_claims_take_what_is_of_the_account(both: tuple[Engine, Engine]) -> None
     later = other.now + DAY
     with main.store.write() as connection:
         assert records.next_due_at(connection, MAIN_ACCOUNT) is None
-        assert not records.anything_due(connection, MAIN_ACCOUNT, later)
         assert records.claim_due(connection, MAIN_ACCOUNT, "w", later, later + 1, limit=9) == []
-        assert records.anything_due(connection, OTHER, later)
+        assert records.next_due_at(connection, OTHER) is not None
         (taken,) = records.claim_due(connection, OTHER, "w", later, later + 1, limit=9)
         records.release(connection, MAIN_ACCOUNT, "w", later)
         assert records.recover_expired(connection, MAIN_ACCOUNT, later + DAY) == 0
@@ -128,6 +128,42 @@ def test_fetches_and_held_requests_are_apart(store: Store, both: tuple[Engine, E
         assert held_rows.next_held(connection, MAIN_ACCOUNT, "mill", 9) == []
     main.write_mapping(MAPPING.replace("source: shop", "source: mill"), "mill")
     assert HeldRequests(store, MAIN_ACCOUNT, main.sources, max_body_bytes=MIB).step() == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (lambda c: records.claim_due(c, OTHER, "w", 9, 9, limit=9), "leads_due_of_account"),
+        (lambda c: records.next_due_at(c, OTHER), "leads_due_of_account"),
+        (lambda c: fetches.any_due(c, OTHER, "shop", 9), "fetches_due_of_account"),
+        (lambda c: fetches.waiting_sources(c, OTHER), "fetches_due_of_account"),
+        (lambda c: held_rows.held_sources(c, OTHER), "requests_held"),
+        (lambda c: held_rows.next_held(c, OTHER, "shop", 9), "requests_held"),
+    ],
+)
+def test_what_waits_is_found_by_an_index_that_begins_with_the_account(
+    store: Store, query: Callable[[Connection], object], index: str
+) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+    account = f"CASE WHEN i % 1000 = 0 THEN '{OTHER}' ELSE '{MAIN_ACCOUNT}' END"
+    leads = (
+        "INSERT INTO leads (id, state, document, updated_at, priority, due_at, account) "
+        f"{numbers} SELECT 'l' || i, 'due', '{{}}', 1, i % 2, i, {account} FROM n"
+    )
+    waiting = (
+        f"INSERT INTO fetches (event_id, source, due_at, account) {numbers} "
+        f"SELECT 'e' || i, 'shop', i, {account} FROM n"
+    )
+    held = (
+        "INSERT INTO requests (id, source, received_at, client, method, url, headers, body_size, held, "
+        f"account) {numbers} SELECT 'r' || i, 'shop', 1, '', '', '', '{{}}', 0, 1, {account} FROM n"
+    )
+    with store.write() as connection:
+        for statement in (leads, waiting, held, *(() if store.is_sqlite else ("ANALYZE",))):
+            connection.execute(text(statement))
+    plan = plan_of(store, query)
+    assert index in plan, plan
+    assert "TEMP B-TREE FOR ORDER" not in plan, plan
 
 
 def test_budgets_and_pauses_are_apart(store: Store) -> None:

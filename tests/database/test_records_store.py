@@ -109,8 +109,6 @@ def test_it_says_when_the_next_lead_is_due(store: Store) -> None:
 
     with store.read() as connection:
         assert records.next_due_at(connection, MAIN_ACCOUNT) == NOW + 3
-        assert records.anything_due(connection, MAIN_ACCOUNT, NOW + 2) is False
-        assert records.anything_due(connection, MAIN_ACCOUNT, NOW + 3) is True
 
 
 def test_a_saved_lead_comes_back_as_it_was(store: Store) -> None:
