@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,7 +18,9 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from integration.core.clock import elapsed
 from integration.core.errors import shorten
+from integration.core.world import world
 from integration.http.network import causes, in_words
 from integration.http.redacting import redact_text
 from integration.http.wire import (
@@ -142,10 +143,22 @@ class Client:
         secrets: Sequence[str] = (),
     ) -> Answer | NoAnswer:
         """Make one request. `secrets` are what must not stand in anything that is shown of the answer."""
-        meter = Meter(time.monotonic() + bounds.seconds, bounds.connect_seconds, self._public_only)
+        return world().outside(self._exchange, method, url, bounds, headers or {}, body, secrets=secrets)
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        bounds: Bounds,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        secrets: Sequence[str],
+    ) -> Answer | NoAnswer:
+        meter = Meter(elapsed() + bounds.seconds, bounds.connect_seconds, self._public_only)
         try:
             self._judge(url)
-            request = _prepared(method, url, headers or {}, body)
+            request = _prepared(method, url, headers, body)
             with metered(meter), self._adapter.send(request, stream=True) as response:
                 meter.allow(_FRAMES * bounds.max_bytes, _too_large(bounds))
                 content = _body(response.raw, bounds)

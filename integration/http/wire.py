@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
+from integration.core.clock import elapsed
 from integration.core.errors import LeadwireError
 from integration.http.addresses import is_public
 
@@ -54,7 +54,7 @@ class Meter:
     public_only: bool
     room: int = MAX_HEAD_BYTES
     what: str = f"the headers of the answer are larger than {MAX_HEAD_BYTES:,} bytes"
-    elapsed: Elapsed = field(default=time.monotonic, repr=False)
+    elapsed: Elapsed = field(default=elapsed, repr=False)
 
     def allow(self, more: int, what: str) -> None:
         """So many more bytes may come; `what` says what it means if there are more."""

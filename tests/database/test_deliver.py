@@ -28,7 +28,8 @@ from integration.core.values import (
 from integration.hubspot.family import Family
 from integration.lead.merge import merge
 from integration.lead.record import Record, RecordState
-from integration.pipeline.deliver import LONGEST_REQUEST_SECONDS, Deliverer
+from integration.pipeline.deliver import Deliverer
+from integration.pipeline.slots import LONGEST_REQUEST_SECONDS
 from integration.store import identifiers, records
 from integration.store.engine import Store
 from tests.engine import family, guid_of
@@ -269,7 +270,7 @@ def test_a_lead_whose_outcome_could_not_be_written_down_is_sent_again_by_the_sam
         raise StoreUnavailableError("The store is gone.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(deliverer._settle, "submit", gone)
+        broken.setattr(deliverer._settler._together, "submit", gone)
         assert deliverer.run_once() == 1
     assert states(store) == ["leased"]
 

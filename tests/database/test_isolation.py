@@ -232,7 +232,7 @@ class TestDelivering:
                 raise ValueError(POISON)
             return next_write(row, *others)
 
-        monkeypatch.setattr("integration.pipeline.deliver.next_write", failing)
+        monkeypatch.setattr("integration.pipeline.claim.next_write", failing)
         post_all(engine)
 
         engine.work()

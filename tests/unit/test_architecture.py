@@ -39,8 +39,7 @@ FUNCTIONS_OF_THE_WORLD = {
 }  # fmt: skip
 WORLD = "core/world.py"
 BESIDE_THE_WORLD = {
-    "http/client.py": "for now: times each exchange; `World.outside` is made for its requests",
-    "http/wire.py": "for now: as above, and opens the sockets",
+    "http/wire.py": "opens the sockets of the requests that `World.outside` makes",
     "http/network.py": "names the errors of sockets, and asks nothing",
     "cli/serve_command.py": "starts real processes: looks whether gunicorn can have the port",
     "supervise.py": "starts and ends real processes",
