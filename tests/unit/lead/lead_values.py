@@ -34,10 +34,10 @@ Key = tuple[str, str]
 Fields = Mapping[str, Wire | None]
 
 
-def ids() -> Callable[[], str]:
+def ids(word: str = "lead") -> Callable[[], str]:
     """Ids for leads that nobody knew: lead-001, lead-002 ..."""
     numbers = count(1)
-    return lambda: f"lead-{next(numbers):03}"
+    return lambda: f"{word}-{next(numbers):03}"
 
 
 def changes(fields: Fields, write: WriteRule = "latest") -> tuple[FieldChange, ...]:
