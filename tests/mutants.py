@@ -40,8 +40,8 @@ file, *names = sys.argv[1:]
 print(json.dumps({name: get_diff_for_mutant(name, path=file) for name in names}))
 """
 # Exit codes of the tests of a mutant, as mutmut keeps them. All others are survivors: that no test reaches
-# it, that it was skipped or interrupted.
-_KILLED = frozenset({1, 3, 24, -24, 36, 152, 255, -9, -11})
+# it, that it was skipped or interrupted, that its run broke (255).
+_KILLED = frozenset({1, 3, 24, -24, 36, 152, -9, -11})
 _NO_TEST = frozenset({5, 33})
 _TOLD = re.compile(r"^\| `([^`]+)` \| (\d+) \| (\d+) \| [\d.]+ \| (\d{4}-\d\d-\d\d) \|$", re.MULTILINE)
 _NAME = re.compile(r"(?P<module>[\w.]+)\.x(?:ǁ(?P<class>\w+)ǁ|_)(?P<function>\w+?)__mutmut_\d+$")
@@ -164,7 +164,7 @@ def prepare(room: Room, files: Sequence[str]) -> Path:
 
 def run_mutmut(folder: Path, processes: int) -> None:
     """Run mutmut in its copy of the project."""
-    _in_copy(folder, "-m", "mutmut", "run", "--max-children", str(processes), stdout=None)
+    _in_copy(folder, "-P", "tests/mutants_run.py", "run", "--max-children", str(processes), stdout=None)
 
 
 def _in_copy(folder: Path, *arguments: str, stdout: int | None) -> str:
@@ -322,17 +322,17 @@ def unused(results: Sequence[Result], why: Mapping[tuple[str, str, str, str], st
     return [f"{key[0]}: {key[1]}: {key[2]}" for key in why if key[0] in files and key not in there]
 
 
-def chosen_files(room: Room, only: str) -> list[str]:
-    """The room's files whose path begins with `only`."""
+def chosen_files(room: Room, only: Sequence[str]) -> list[str]:
+    """The room's files whose path begins with one of `only`; all of them if there is none."""
     found = sorted({path for pattern in room.files for path in ROOT.glob(pattern)})
     names = [path.relative_to(ROOT).as_posix() for path in found if path.name != "__init__.py"]
-    return [name for name in names if name.startswith(only)]
+    return [name for name in names if not only or name.startswith(tuple(only))]
 
 
 def main() -> None:
     """Run all rooms, or those that a path names, and write the report."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("--only", default="", help="files whose path begins with this")
+    parser.add_argument("--only", nargs="*", default=(), help="files whose path begins with one of these")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
     options = parser.parse_args()
     results: list[Result] = []

@@ -1,0 +1,57 @@
+"""mutmut, with the tests collected once: `python -P tests/mutants_run.py run` in a copy of the project.
+
+mutmut starts pytest again for each change. Here the fork that tests a change has the collected tests already,
+and runs those that reach it, the fastest first: a change that is noticed costs some milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from _pytest.config import _prepareconfig
+from mutmut.__main__ import cli
+from mutmut.runners.harness import PytestRunner
+from mutmut.state import state
+from mutmut.utils.file_utils import change_cwd
+from mutmut.workers import isolation
+
+
+class CollectedTests(PytestRunner):
+    """The tests of the copy, collected before mutmut's server forks for the first change."""
+
+    _session: pytest.Session | None = None
+
+    def warm_up(self) -> None:
+        """Collect."""
+        with change_cwd("mutants"):
+            arguments = [*self._pytest_args_regular_run([]), "--rootdir=.", *self._pytest_add_cli_args]
+            config = _prepareconfig(arguments)
+            config._do_configure()
+            self._session = pytest.Session.from_config(config)
+            config.hook.pytest_sessionstart(session=self._session)
+            config.hook.pytest_collection(session=self._session)
+
+    def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
+        """1 if one of these tests fails, else 0."""
+        session = self._session
+        if session is None:  # not in the server: mutmut's own check of its set-up
+            return super().run_tests(mutant_name=mutant_name, tests=tests)
+        chosen = set(tests)
+        items = [item for item in session.items if item.nodeid in chosen]
+        if len(items) < len(chosen):
+            return 0  # nothing may pass as noticed that was not tested whole
+        items.sort(key=lambda item: state().duration_by_test[item.nodeid])
+        with change_cwd("mutants"):
+            for item, following in pairwise([*items, None]):
+                assert item is not None
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if session.testsfailed:
+                    return 1
+        return 0
+
+
+if __name__ == "__main__":
+    isolation.PytestRunner = CollectedTests  # type: ignore[attr-defined] # it has no setting for this
+    cli()
