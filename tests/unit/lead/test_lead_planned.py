@@ -29,7 +29,11 @@ def stored(*events: TranslatedEvent) -> tuple[Known, Advanced]:
     found = advance(Known(), events, at(Priority.LIVE))
     asked = {item.event_id: (id, item) for id, item in found.asked}
     ends = {end.id: EndBefore(end.state, None, None, asked.get(end.id)) for end in found.ends}
-    return Known(found.leads, found.records, ends), found
+    leads = found.leads  # as stored: an identifier of a lead that turned out to be another is that one's
+    by_identifier = {key: leads.survivor(id) for key, id in leads.by_identifier.items()}
+    single = {key: value for key, value in leads.single.items() if key[0] not in leads.merged}
+    records = {id: record for id, record in found.records.items() if id not in leads.merged}
+    return Known(KnownLeads(by_identifier, single), records, ends), found
 
 
 def planned(known: Known, *steps: list[TranslatedEvent]) -> list[PlannedLead]:
