@@ -62,7 +62,7 @@ ROOMS = (
     Room(
         "judge",
         ("integration/hubspot/outcomes.py", "integration/hubspot/refusals.py"),
-        ("tests/unit/hubspot",),
+        ("tests/unit/hubspot/test_hubspot_judge.py", "tests/unit/hubspot/test_hubspot_outcomes.py"),
     ),
     Room(
         "pipeline",
