@@ -275,7 +275,8 @@ class TestRefusal:
         assert (cause.cure, len(cause.detail)) == (cure, len("HubSpot refuses plan (plan__c): ") + 200)
 
     def test_that_names_nothing_of_a_row_alone_is_what_it_is_as_a_whole(self) -> None:
-        for content in ({}, [], 5, None, {"message": 5}, {"errors": 5}, listing(bad("other")), listing()):
+        none: tuple[object, ...] = ({}, [], 5, None, {"message": 5}, {"errors": 5})
+        for content in (*none, listing(bad("other")), listing()):
             assert refusal(content, self.rows[0]) == [WHOLE]
 
     def test_of_several_fields_names_each(self) -> None:

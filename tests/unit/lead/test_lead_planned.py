@@ -49,7 +49,7 @@ def planned(known: Known, *steps: list[TranslatedEvent]) -> list[PlannedLead]:
 def values(lead: PlannedLead) -> dict[str, dict[str, Wire | None] | None]:
     """What each event of the lead would ask for."""
     return {
-        event: asked and {change.field: change.value for change in asked.changes}
+        event: None if asked is None else {change.field: change.value for change in asked.changes}
         for event, asked in lead.asked.items()
     }
 
