@@ -6,16 +6,22 @@ and runs those that reach it, the fastest first: a change that is noticed costs 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from _pytest.config import _prepareconfig
+from hypothesis import settings
 from mutmut.__main__ import cli
 from mutmut.runners.harness import PytestRunner
 from mutmut.state import state
 from mutmut.utils.file_utils import change_cwd
 from mutmut.workers import isolation
+
+_SILENT = ("--rootdir=.", "--tb=no", "--assert=plain")  # nobody reads why a test failed
+_EXAMPLES = 40  # of a law, where a test asks for more: a change that so many do not show survives
 
 
 class CollectedTests(PytestRunner):
@@ -26,12 +32,15 @@ class CollectedTests(PytestRunner):
     def warm_up(self) -> None:
         """Collect."""
         with change_cwd("mutants"):
-            arguments = [*self._pytest_args_regular_run([]), "--rootdir=.", *self._pytest_add_cli_args]
+            arguments = [*self._pytest_args_regular_run([]), *self._pytest_add_cli_args, *_SILENT]
             config = _prepareconfig(arguments)
             config._do_configure()
             self._session = pytest.Session.from_config(config)
             config.hook.pytest_sessionstart(session=self._session)
             config.hook.pytest_collection(session=self._session)
+            for item in self._session.items:
+                _with_fewer_examples(item)
+        gc.freeze()  # the forks share what is there
 
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         """1 if one of these tests fails, else 0."""
@@ -50,6 +59,14 @@ class CollectedTests(PytestRunner):
                 if session.testsfailed:
                     return 1
         return 0
+
+
+def _with_fewer_examples(item: pytest.Item) -> None:
+    test: Any = getattr(item, "obj", None)
+    test = getattr(test, "__func__", test)
+    chosen = getattr(test, "_hypothesis_internal_use_settings", None)
+    if chosen is not None and chosen.max_examples > _EXAMPLES:
+        test._hypothesis_internal_use_settings = settings(chosen, max_examples=_EXAMPLES)
 
 
 if __name__ == "__main__":
