@@ -291,7 +291,7 @@ def report(files: Mapping[str, Told]) -> str:
         "Made by `make mutants`: mutmut changes the code in one place after the other, and the fast tests",
         "run against each change. A change that no test notices is a survivor; so is one that no test",
         "reaches, and each line that is kept from mutmut. Constants of modules and classes stay as they are.",
-        "A file that is not in the table was not run.",
+        "A law is tried with 40 examples at most. A file that is not in the table was not run.",
         "",
         f"{killed} of {total} killed, {100 * killed / max(total, 1):.1f} of 100.",
         "",

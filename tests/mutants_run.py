@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from _pytest.config import _prepareconfig
-from hypothesis import settings
 from mutmut.__main__ import cli
+from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.runners.harness import PytestRunner
 from mutmut.state import state
 from mutmut.utils.file_utils import change_cwd
@@ -31,6 +31,7 @@ class CollectedTests(PytestRunner):
 
     def warm_up(self) -> None:
         """Collect."""
+        set_mutant_under_test("")  # or the code that test modules run on import fails on purpose
         with change_cwd("mutants"):
             arguments = [*self._pytest_args_regular_run([]), *self._pytest_add_cli_args, *_SILENT]
             config = _prepareconfig(arguments)
@@ -38,6 +39,8 @@ class CollectedTests(PytestRunner):
             self._session = pytest.Session.from_config(config)
             config.hook.pytest_sessionstart(session=self._session)
             config.hook.pytest_collection(session=self._session)
+            if self._session.testsfailed:
+                raise RuntimeError("the tests cannot be collected")
             for item in self._session.items:
                 _with_fewer_examples(item)
         gc.freeze()  # the forks share what is there
@@ -66,7 +69,7 @@ def _with_fewer_examples(item: pytest.Item) -> None:
     test = getattr(test, "__func__", test)
     chosen = getattr(test, "_hypothesis_internal_use_settings", None)
     if chosen is not None and chosen.max_examples > _EXAMPLES:
-        test._hypothesis_internal_use_settings = settings(chosen, max_examples=_EXAMPLES)
+        test._hypothesis_internal_use_settings = type(chosen)(chosen, max_examples=_EXAMPLES)
 
 
 if __name__ == "__main__":
