@@ -7,6 +7,8 @@ and runs those that reach it, the fastest first: a change that is noticed costs 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -44,6 +46,21 @@ class CollectedTests(PytestRunner):
             for item in self._session.items:
                 _with_fewer_examples(item)
         gc.freeze()  # the forks share what is there
+        self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
+        """No test may fail in a fork where nothing is changed: it would fail for each change."""
+        assert self._session is not None
+        child = os.fork()
+        if not child:
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as mutmut does it
+            code = 1
+            try:
+                code = self.run_tests(mutant_name=None, tests=[item.nodeid for item in self._session.items])
+            finally:
+                os._exit(code)
+        if os.waitpid(child, 0)[1]:
+            raise RuntimeError("a test fails where nothing is changed")
 
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         """1 if one of these tests fails, else 0."""
@@ -54,6 +71,7 @@ class CollectedTests(PytestRunner):
         items = [item for item in session.items if item.nodeid in chosen]
         if len(items) < len(chosen):
             return 0  # nothing may pass as noticed that was not tested whole
+        kept = sys.stdout, sys.stderr  # mutmut leaves them open, and a warning of that fails a test
         items.sort(key=lambda item: state().duration_by_test[item.nodeid])
         with change_cwd("mutants"):
             for item, following in pairwise([*items, None]):
@@ -61,6 +79,7 @@ class CollectedTests(PytestRunner):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if session.testsfailed:
                     return 1
+        del kept
         return 0
 
 
