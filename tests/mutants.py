@@ -2,8 +2,9 @@
 
 The tool is mutmut. It works in a copy (`var/mutants/`), in which every decorated function is written as a
 plain one that is decorated on the line after it, since mutmut passes decorated ones by; lines keep their
-numbers. The report is docs/mutants.md; why a change may go unnoticed stands in tests/mutants_explained.yaml,
-by the text of the change, so that it holds when lines move.
+numbers. The report is docs/mutants.md; a run for some files (`make mutants ONLY=path`) replaces what it says
+of these alone. Why a change may go unnoticed stands in tests/mutants_explained.yaml, by the text
+of the change, so that it holds when lines move.
 """
 
 from __future__ import annotations
@@ -31,10 +32,18 @@ EXPLAINED = ROOT / "tests" / "mutants_explained.yaml"
 PLAIN = "_plain_"  # what the name of a function begins with whose decorators stand after it
 # mutmut decorates these itself, or must not touch them.
 _LEFT_TO_MUTMUT = frozenset({"staticmethod", "classmethod", "overload"})
+# Prints what mutmut changed in each of these mutants of a file: one process for all of them.
+_SHOW = """
+import json, sys
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+file, *names = sys.argv[1:]
+print(json.dumps({name: get_diff_for_mutant(name, path=file) for name in names}))
+"""
 # Exit codes of the tests of a mutant, as mutmut keeps them. All others are survivors: that no test reaches
-# it, that it was skipped or interrupted.
-_KILLED = frozenset({1, 3, 24, -24, 36, 152, 255, -9, -11})
+# it, that it was skipped or interrupted, that its run broke (255).
+_KILLED = frozenset({1, 3, 24, -24, 36, 152, -9, -11})
 _NO_TEST = frozenset({5, 33})
+_TOLD = re.compile(r"^\| `([^`]+)` \| (\d+) \| (\d+) \| [\d.]+ \| (\d{4}-\d\d-\d\d) \|$", re.MULTILINE)
 _NAME = re.compile(r"(?P<module>[\w.]+)\.x(?:ǁ(?P<class>\w+)ǁ|_)(?P<function>\w+?)__mutmut_\d+$")
 
 
@@ -49,11 +58,11 @@ class Room:
 
 
 ROOMS = (
-    Room("lead", ("integration/lead/*.py",), ("tests/unit/lead", "tests/unit/pipeline")),
+    Room("lead", ("integration/lead/*.py",), ("tests/unit/lead",)),
     Room(
         "judge",
         ("integration/hubspot/outcomes.py", "integration/hubspot/refusals.py"),
-        ("tests/unit/hubspot",),
+        ("tests/unit/hubspot/test_hubspot_judge.py", "tests/unit/hubspot/test_hubspot_outcomes.py"),
     ),
     Room(
         "pipeline",
@@ -95,12 +104,6 @@ class Result:
     file: str
     killed: int
     survivors: tuple[Survivor, ...]
-
-    @property
-    def share(self) -> float:
-        """Of 100 mutants, how many are killed."""
-        total = self.killed + len(self.survivors)
-        return 100 * self.killed / total if total else 100.0
 
 
 def unfolded(source: str) -> str:
@@ -159,12 +162,15 @@ def prepare(room: Room, files: Sequence[str]) -> Path:
     return folder
 
 
-def run_mutmut(folder: Path, *arguments: str, shown: bool) -> str:
-    """Run mutmut in its copy of the project; returns what it printed, unless that is shown at once."""
+def run_mutmut(folder: Path, processes: int) -> None:
+    """Run mutmut in its copy of the project."""
+    _in_copy(folder, "-P", "tests/mutants_run.py", "run", "--max-children", str(processes), stdout=None)
+
+
+def _in_copy(folder: Path, *arguments: str, stdout: int | None) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-m", "mutmut", *arguments]
     done = subprocess.run(
-        command, cwd=folder, env=environment, check=True, text=True, stdout=None if shown else subprocess.PIPE
+        [sys.executable, *arguments], cwd=folder, env=environment, check=True, text=True, stdout=stdout
     )
     return done.stdout or ""
 
@@ -177,10 +183,12 @@ def results_of(folder: Path, files: Iterable[str]) -> Iterator[Result]:
             json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"] if meta.exists() else {}
         )
         source = (folder / file).read_text(encoding="utf-8")
+        alive = [name for name, code in codes.items() if code not in _KILLED]
+        diffs: dict[str, str] = json.loads(
+            _in_copy(folder, "-c", _SHOW, file, *alive, stdout=subprocess.PIPE)
+        )
         found = [
-            _survivor(folder, file, source, name, tested=code not in _NO_TEST)
-            for name, code in codes.items()
-            if code not in _KILLED
+            _survivor(file, source, name, diffs[name], tested=codes[name] not in _NO_TEST) for name in alive
         ]
         killed = len(codes) - len(found)
         found += _excluded(file, (ROOT / file).read_text(encoding="utf-8"))
@@ -194,13 +202,13 @@ def _excluded(file: str, source: str) -> Iterator[Survivor]:
             yield Survivor(file, number, "", line.strip(), "(excluded)", tested=False)
 
 
-def _survivor(folder: Path, file: str, source: str, name: str, *, tested: bool) -> Survivor:
+def _survivor(file: str, source: str, name: str, shown_diff: str, *, tested: bool) -> Survivor:
     match = _NAME.search(name)
     assert match, name
     function = match["function"]
     shown = function.removeprefix(PLAIN)
     shown = f"{match['class']}.{shown}" if match["class"] else shown
-    diff = run_mutmut(folder, "show", name, shown=False).splitlines()
+    diff = shown_diff.splitlines()
     body = diff[next(index for index, line in enumerate(diff) if line.startswith("@@")) :]
     was = next((line[1:].strip() for line in body if line.startswith("-")), "")
     now = next((line[1:].strip() for line in body if line.startswith("+")), "(gone)")
@@ -239,36 +247,61 @@ def explanations() -> dict[tuple[str, str, str, str], str]:
     }
 
 
-def report(results: Sequence[Result], why: Mapping[tuple[str, str, str, str], str], day: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the report says of one file: its row of the table, and its survivors."""
+
+    killed: int
+    survived: int
+    day: str
+    survivors: str = ""
+
+    def row(self, file: str) -> str:
+        """Its row of the table."""
+        total = self.killed + self.survived
+        return (
+            f"| `{file}` | {self.killed} | {self.survived} | {100 * self.killed / total:.1f} | {self.day} |"
+        )
+
+
+def told(result: Result, why: Mapping[tuple[str, str, str, str], str], day: str) -> Told:
+    """What the report will say of a file that was run."""
+    head = ["| Line | In | Was, and became | Why it may |", "|---|---|---|---|"]
+    rows = [_row(survivor, why) for survivor in result.survivors]
+    return Told(result.killed, len(rows), day, "\n".join([*head, *rows]) if rows else "")
+
+
+def told_before(text: str) -> dict[str, Told]:
+    """What a report says, by file."""
+    _, *sections = text.split("\n## ")
+    survivors = {name.strip(): rows.strip() for name, _, rows in (part.partition("\n") for part in sections)}
+    return {
+        file: Told(int(killed), int(survived), day, survivors.get(file, ""))
+        for file, killed, survived, day in _TOLD.findall(text)
+    }
+
+
+def report(files: Mapping[str, Told]) -> str:
     """docs/mutants.md."""
-    killed = sum(result.killed for result in results)
-    total = killed + sum(len(result.survivors) for result in results)
+    killed = sum(item.killed for item in files.values())
+    total = killed + sum(item.survived for item in files.values())
     lines = [
         "# Mutants",
         "",
         "Made by `make mutants`: mutmut changes the code in one place after the other, and the fast tests",
         "run against each change. A change that no test notices is a survivor; so is one that no test",
         "reaches, and each line that is kept from mutmut. Constants of modules and classes stay as they are.",
+        "A law is tried with 40 examples at most. A file that is not in the table was not run.",
         "",
-        f"On {day}: {killed} of {total} killed.",
+        f"{killed} of {total} killed, {100 * killed / max(total, 1):.1f} of 100.",
         "",
-        "| File | Killed | Survived | Killed of 100 |",
-        "|---|---|---|---|",
-        *(
-            f"| `{item.file}` | {item.killed} | {len(item.survivors)} | {item.share:.0f} |"
-            for item in results
-        ),
+        "| File | Killed | Survived | Killed of 100 | Run on |",
+        "|---|---|---|---|---|",
+        *(item.row(file) for file, item in sorted(files.items())),
     ]
-    for item in results:
+    for file, item in sorted(files.items()):
         if item.survivors:
-            lines += [
-                "",
-                f"## {item.file}",
-                "",
-                "| Line | In | Was, and became | Why it may |",
-                "|---|---|---|---|",
-            ]
-            lines += [_row(survivor, why) for survivor in item.survivors]
+            lines += ["", f"## {file}", "", item.survivors]
     return "\n".join(lines) + "\n"
 
 
@@ -289,17 +322,17 @@ def unused(results: Sequence[Result], why: Mapping[tuple[str, str, str, str], st
     return [f"{key[0]}: {key[1]}: {key[2]}" for key in why if key[0] in files and key not in there]
 
 
-def chosen_files(room: Room, only: str) -> list[str]:
-    """The room's files whose path begins with `only`."""
+def chosen_files(room: Room, only: Sequence[str]) -> list[str]:
+    """The room's files whose path begins with one of `only`; all of them if there is none."""
     found = sorted({path for pattern in room.files for path in ROOT.glob(pattern)})
     names = [path.relative_to(ROOT).as_posix() for path in found if path.name != "__init__.py"]
-    return [name for name in names if name.startswith(only)]
+    return [name for name in names if not only or name.startswith(tuple(only))]
 
 
 def main() -> None:
     """Run all rooms, or those that a path names, and write the report."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("--only", default="", help="files whose path begins with this")
+    parser.add_argument("--only", nargs="*", default=(), help="files whose path begins with one of these")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
     options = parser.parse_args()
     results: list[Result] = []
@@ -307,10 +340,14 @@ def main() -> None:
         files = chosen_files(room, options.only)
         if files:
             folder = prepare(room, files)
-            run_mutmut(folder, "run", "--max-children", str(options.processes), shown=True)
+            run_mutmut(folder, options.processes)
             results += results_of(folder, files)
     why = explanations()
-    REPORT.write_text(report(results, why, f"{datetime.now(UTC):%Y-%m-%d}"), encoding="utf-8")
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    earlier = told_before(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+    there = {file: item for file, item in earlier.items() if (ROOT / file).exists()}
+    now = {result.file: told(result, why, day) for result in results}
+    REPORT.write_text(report({**there, **now}), encoding="utf-8")
     print(
         f"{REPORT.relative_to(ROOT)}: {dict(Counter({item.file: len(item.survivors) for item in results}))}"
     )

@@ -94,9 +94,7 @@ class FieldState:
         if len(self.contenders) == 1:  # as nearly always
             return next(iter(self.contenders))
         strong = [rule for rule in _WRITE_RULES if rule in self.contenders and rule != "if_empty"]
-        if strong:
-            return max(strong, key=lambda rule: (self.contenders[rule].newest, rule))
-        return "if_empty" if self.contenders else None
+        return max(strong, key=lambda rule: (self.contenders[rule].newest, rule), default=None)
 
     @property
     def winner(self) -> Contender | None:

@@ -104,7 +104,7 @@ class Claimer:
         jobs, left_over = self._jobs(connection, to_send, slots, limit)
         records.save(connection, left_over, now)
         self._slots.take(connection, chain.from_iterable(job.slots for job in jobs), now)
-        return Claim(tuple(jobs), None)
+        return Claim(tuple(jobs), now if rows else None)
 
     def _planned(
         self, row: Record, links: Sequence[Link], reach: Reach, now: Micros

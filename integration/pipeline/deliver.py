@@ -89,6 +89,8 @@ class Deliverer:
         those of split ones.
         """
         claim = self.claim(self._concurrency)
+        while not claim.jobs and claim.wait_until is not None and claim.wait_until <= self._clock():
+            claim = self.claim(self._concurrency)
         futures: list[Future[None]] = [self._threads.submit(self._deliver, job) for job in claim.jobs]
         for future in futures:
             future.result()

@@ -123,6 +123,15 @@ def due(row: Record, number: int) -> Record:
     return replace(row, state=RecordState.DUE, due_at=START, waiting_since=START, fields=state)
 
 
+def add_due_without_guid(store: Store, count: int) -> None:
+    """Leads that come before all others, and that HubSpot cannot be asked for."""
+    ids = [new_id(START - SECOND) for _ in range(count)]
+    with store.write() as connection:
+        records.add(connection, [Record(MAIN_ACCOUNT, id) for id in ids], START)
+        rows = records.lock(connection, ids)
+        records.save(connection, [due(rows[id], number) for number, id in enumerate(ids)], START)
+
+
 def states(store: Store) -> list[str]:
     with store.read() as connection:
         return sorted(connection.execute(text("SELECT state FROM leads")).scalars())
@@ -137,6 +146,27 @@ def test_a_bundle_is_sent_once_and_its_lead_is_clean(store: Store, make: Make, h
 
     assert hubspot.sent == [Write(lead_id, {"guid": "guid-0"}, {"city": "city 0"}, ["e0-0"])]
     assert states(store) == ["clean"]
+
+
+def test_leads_that_cannot_be_addressed_do_not_keep_those_behind_them_waiting(
+    store: Store, make: Make, hubspot: FakeHubSpot
+) -> None:
+    add_due_without_guid(store, 20)
+    add_due(store, 1)
+
+    assert make().run_once() == 1
+
+    assert [guid_of(operation) for operation in hubspot.sent] == ["guid-0"]
+
+
+def test_after_a_claim_with_nothing_to_send_it_is_worth_looking_again_at_once(
+    store: Store, make: Make, clock: Clock
+) -> None:
+    add_due_without_guid(store, 3)
+    deliverer = make()
+
+    assert deliverer.claim(3).wait_until == clock()
+    assert deliverer.claim(3).wait_until != clock()
 
 
 def test_a_rate_limit_that_one_update_does_not_fit_in_is_refused_at_once(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import Result, Survivor, report, unfolded, unused
+from tests.mutants import Result, Survivor, report, told, told_before, unfolded, unused
 
 CODE = '''\
 from contextlib import contextmanager
@@ -62,10 +62,19 @@ def test_the_report_counts_what_no_test_reaches_and_what_is_excluded_as_survivor
         Survivor("a.py", 12, "never", "return 1", "return 2", tested=False),
     )
     why = {found[0].key: "both are the same lead then", ("a.py", "gone", "x", "y"): "it was so once"}
-    text = report([Result("a.py", 17, found)], why, "2026-11-25")
-    assert "On 2026-11-25: 17 of 20 killed." in text
-    assert "| `a.py` | 17 | 3 | 85 |" in text
+    text = report({"a.py": told(Result("a.py", 17, found), why, "2026-11-25")})
+    assert "\n17 of 20 killed, 85.0 of 100.\n" in text
+    assert "| `a.py` | 17 | 3 | 85.0 | 2026-11-25 |" in text
     assert "| 7 | `older` | `a < b`<br>`a <= b` | both are the same lead then |" in text
     assert "| 9 | `other` | `a \\| b`<br>`a & b` | not explained yet |" in text
     assert "| 12 | `never` | `return 1`<br>`return 2` | no fast test reaches it |" in text
     assert unused([Result("a.py", 17, found)], why) == ["a.py: gone: x"]
+
+
+def test_a_run_for_some_files_leaves_what_is_said_of_the_others() -> None:
+    survivor = Survivor("a.py", 7, "older", "a < b", "a <= b", tested=True)
+    both = {
+        "a.py": told(Result("a.py", 17, (survivor,)), {}, "2026-11-25"),
+        "b.py": told(Result("b.py", 5, ()), {}, "2026-11-26"),
+    }
+    assert told_before(report(both)) == both

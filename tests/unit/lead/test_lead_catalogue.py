@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import integration.lead.catalogue as catalogue_module
-from integration.core.values import FieldChange, Wire, WriteRule
+from integration.core.values import Cause, FieldChange, Wire, WriteRule
 from integration.lead.catalogue import Catalogue, Field
 from integration.lead.fields_file import CatalogueError, load_catalogue
 
@@ -96,12 +96,18 @@ class TestFields:
         assert Catalogue(CUSTOM).field_problem("plan") is None
 
     @pytest.mark.parametrize(
-        ("name", "meant"), [("closedat", "closedAt"), ("adress", "address"), ("Plan", "plan")]
+        ("name", "meant"),
+        [("closedat", "closedAt"), ("adress", "address"), ("Plan", "plan"), ("SCORE", "score")],
     )
     def test_mistyped_are_refused_with_a_guess(self, name: str, meant: str) -> None:
         guess = f"did you mean {meant}? If not, declare it in mappings/fields.yaml"
         expected = f"{name} is not a field of a lead; {guess}"
         assert Catalogue(CUSTOM).field_problem(name) == expected
+
+    @pytest.mark.parametrize("name", ["cixx", "quux"])
+    def test_a_guess_is_only_made_where_one_is_near(self, name: str) -> None:
+        expected = f"{name} is not a field of a lead; declare it in mappings/fields.yaml"
+        assert Catalogue().field_problem(name) == expected
 
 
 class TestValidate:
@@ -191,6 +197,53 @@ class TestValidate:
         cause = Catalogue().validate([change("city", "Cambridge", "sum")])
         assert cause is not None
         assert "`write: sum` adds numbers only" in cause.detail
+
+    def test_says_of_each_bad_field_what_is_wrong_and_each_cure_once(self) -> None:
+        at = f"{PLACE}: rule 'payment received' sets"
+        changes = [
+            change("unheardOf", "x"),
+            change("city", 1),
+            change("state", 2),
+            change("score", None, "max"),
+            change("plan", "Pro"),
+        ]
+        cause = Catalogue(CUSTOM).validate(changes)
+        assert cause == Cause(
+            "invalid_field",
+            f"{at} unheardOf to 'x': unheardOf is not a field of a lead; declare it in mappings/fields.yaml; "
+            f"{at} city to 1: expected text of at most 65,536 characters, without NUL; "
+            f"{at} state to 2: expected text of at most 65,536 characters, without NUL; "
+            f"{at} score to None: `write: max` cannot clear a field",
+            "correct the field's name in the mapping, then retry; give it as text (`as: text`), or shorten "
+            "it; change `write:` or the value in the mapping, then retry",
+        )
+
+    @pytest.mark.parametrize("value", ["Cambridge", True, None])
+    def test_refuses_to_sum_what_is_no_number(self, value: Wire | None) -> None:
+        cause = Catalogue(CUSTOM).validate([change("lastPayment", value, "sum")])
+        assert cause is not None
+        assert cause.cure == "change `write:` or the value in the mapping, then retry"
+
+    @pytest.mark.parametrize(
+        ("name", "value", "write"),
+        [
+            ("lastPayment", 20.5, "sum"),
+            ("score", 3, "sum"),
+            ("score", 3, "max"),
+            ("city", "Rome", "if_empty"),
+            ("city", None, "earliest"),
+        ],
+    )
+    def test_accepts_every_write_rule_where_it_makes_sense(
+        self, name: str, value: Wire | None, write: WriteRule
+    ) -> None:
+        assert Catalogue(CUSTOM).validate([change(name, value, write)]) is None
+
+    def test_a_field_that_the_account_adds_counts_as_the_account_says(self) -> None:
+        cause = Catalogue(CUSTOM).validate([change("seats", "many")])
+        assert cause is not None
+        assert cause.detail.endswith("expected a whole number of 64 bits")
+        assert cause.cure == "give it as a whole number (`as: integer`)"
 
 
 class TestFieldsFile:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import count
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from integration.core.values import Identifier
-from integration.lead.identity import Identified, KnownLeads, assign_leads
+from integration.core.values import Cause, Identifier
+from integration.lead.identity import Identified, KnownLeads, assign_leads, contradict
 
 NUMBERS = count()
 KEYS = st.tuples(st.sampled_from(["email", "customer", "person"]), st.sampled_from("abcdefgh"))
@@ -113,3 +114,125 @@ def test_two_leads_that_are_both_on_their_way_wait() -> None:
     assigned = assign_leads(identified([[("email", "a"), ("customer", "b")]]), known, new_id)
     assert assigned.postponed == {"event-0"}
     assert assigned.survivors == {}
+
+
+def test_what_an_event_says_itself_can_contradict_what_is_known() -> None:
+    known = KnownLeads({("email", "a"): "lead-1"}, {("lead-1", "guid"): "g1"})
+    events = [[("email", "a"), ("guid", "g2")], [("guid", "g3"), ("guid", "g4"), ("customer", "c")]]
+    assigned = assign_leads(identified(events), known, new_id)
+    prefix = "the event's identifiers mean different leads: "
+    assert {id: cause.detail for id, cause in assigned.contradictions.items()} == {
+        "event-0": f"{prefix}guid 'g1': its email is linked to it; guid 'g2': this event says it itself",
+        "event-1": f"{prefix}guid 'g3': this event says it itself; guid 'g4': this event says it itself",
+    }
+    assert (assigned.lead_ids, assigned.fresh) == ({}, {}), "nothing of them is linked"
+    assert known.by_identifier == {("email", "a"): "lead-1"}
+
+
+def test_what_an_event_says_again_is_named_as_said_by_the_event() -> None:
+    known = KnownLeads(
+        {("guid", "g1"): "lead-1", ("customer", "c"): "lead-2"},
+        {("lead-1", "guid"): "g1", ("lead-2", "guid"): "g2"},
+    )
+    assigned = assign_leads(identified([[("guid", "g1"), ("customer", "c")]]), known, new_id)
+    assert assigned.contradictions["event-0"] == Cause(
+        "contradicting_identifiers",
+        "the event's identifiers mean different leads: guid 'g1': this event says it itself; "
+        "guid 'g2': customer 'c' is linked to it",
+        "see whose identifier is wrong, then `leadwire leads unlink KIND=VALUE` it (or `leadwire leads link "
+        "KIND=VALUE guid=...` it to the right lead): the event is then tried again",
+    )
+
+
+def test_all_identifiers_of_a_lead_that_contradicts_are_named_and_long_ones_shortened() -> None:
+    long = "c" * 500
+    known = KnownLeads(
+        {("email", "a"): "lead-1", ("customer", long): "lead-1", ("person", "p"): "lead-2"},
+        {("lead-1", "contact_id"): "1", ("lead-2", "contact_id"): "2"},
+    )
+    events = [[("email", "a"), ("customer", long), ("person", "p"), ("person", "new")]]
+    (cause,) = assign_leads(identified(events), known, new_id).contradictions.values()
+    assert "contact_id '1': its email, customer 'ccc" in cause.detail
+    assert "contact_id '2': person 'p' is linked to it" in cause.detail
+    assert "'new'" not in cause.detail, "it is linked to nobody"
+    assert len(cause.detail) < 400
+
+
+@pytest.mark.parametrize("kind", ["guid", "contact_id"])
+def test_leads_that_hubspot_knows_as_two_are_never_one(kind: str) -> None:
+    known = KnownLeads(
+        {("email", "a"): "lead-1", ("customer", "b"): "lead-2"},
+        {("lead-1", kind): "1", ("lead-2", kind): "2"},
+    )
+    assigned = assign_leads(identified([[("email", "a"), ("customer", "b")]]), known, new_id)
+    assert list(assigned.contradictions) == ["event-0"]
+    assert contradict("lead-1", "lead-2", known)
+
+
+def test_leads_contradict_only_where_both_are_known_by_different_ids() -> None:
+    def known(**single: str) -> KnownLeads:
+        kinds = {"guid1": ("lead-1", "guid"), "guid2": ("lead-2", "guid"), "id2": ("lead-2", "contact_id")}
+        return KnownLeads(single={kinds[name]: value for name, value in single.items()})
+
+    assert not contradict("lead-1", "lead-2", known())
+    assert not contradict("lead-1", "lead-2", known(guid1="g"))
+    assert not contradict("lead-1", "lead-2", known(guid2="g"))
+    assert not contradict("lead-1", "lead-2", known(guid1="g", guid2="g"))
+    assert not contradict("lead-1", "lead-2", known(guid1="1", id2="2"))
+    assert contradict("lead-1", "lead-2", known(guid1="g", guid2="h"))
+
+
+def test_the_survivor_has_the_guid_of_the_one_that_is_gone() -> None:
+    known = KnownLeads(
+        {("email", "a"): "lead-1", ("customer", "b"): "lead-2"},
+        {("lead-2", "guid"): "g", ("lead-2", "contact_id"): "7"},
+    )
+    assign_leads(identified([[("email", "a"), ("customer", "b")]]), known, new_id)
+    assigned = assign_leads(identified([[("email", "a"), ("guid", "other")]]), known, new_id)
+    assert "guid 'g': its email is linked to it" in assigned.contradictions["event-0"].detail
+    assert known.single["lead-1", "contact_id"] == "7"
+
+
+def test_of_several_events_each_lead_is_told_as_the_one_that_it_turned_out_to_be() -> None:
+    known = KnownLeads({("email", "a"): "lead-1", ("customer", "b"): "lead-2"})
+    events = [
+        [("customer", "b"), ("person", "p")],
+        [("person", "fresh")],
+        [("person", "p"), ("email", "a")],
+        [("person", "fresh"), ("email", "a")],
+    ]
+    assigned = assign_leads(identified(events), known, lambda: "lead-9")
+    assert assigned.lead_ids == dict.fromkeys((f"event-{n}" for n in range(4)), "lead-1")
+    assert assigned.fresh == {("person", "p"): "lead-1", ("person", "fresh"): "lead-1"}
+    assert assigned.survivors == {"lead-2": "lead-1"}, "lead-9 was never stored"
+
+
+def test_an_event_whose_leads_are_on_their_way_and_not_waits_only_for_those_of_its_own() -> None:
+    known = KnownLeads(
+        {("email", "a"): "lead-1", ("customer", "b"): "lead-2", ("person", "c"): "lead-3"},
+        leased={"lead-2", "lead-3"},
+    )
+    events = [
+        [("email", "a"), ("customer", "b")],
+        [("customer", "b"), ("person", "c")],
+        [("email", "new")],
+    ]
+    assigned = assign_leads(identified(events), known, lambda: "lead-9")
+    assert assigned.postponed == {"event-1"}
+    assert assigned.lead_ids == {"event-0": "lead-2", "event-2": "lead-9"}
+    assert known.by_identifier[("email", "new")] == "lead-9"
+
+
+def test_a_copy_is_changed_apart() -> None:
+    known = KnownLeads(
+        {("email", "a"): "lead-1"}, {("lead-1", "guid"): "g"}, {"lead-1"}, {"lead-2": "lead-1"}
+    )
+    copy = known.copy()
+    assert copy == known
+    copy.by_identifier.clear()
+    copy.single.clear()
+    copy.leased.clear()
+    copy.merged.clear()
+    assert known == KnownLeads(
+        {("email", "a"): "lead-1"}, {("lead-1", "guid"): "g"}, {"lead-1"}, {"lead-2": "lead-1"}
+    )

@@ -107,7 +107,8 @@ class TestWriteRules:
         assert (state["total"].value, state["total"].event_id) == (2, "event-2")
 
     def test_a_sum_beyond_64_bits_is_a_decimal(self) -> None:
-        assert folded("total", "sum", 2**62, 2**62) == float(2**63)
+        assert repr(folded("total", "sum", 2**62, 2**62)) == repr(float(2**63))
+        assert repr(folded("total", "sum", 2**62, 2**62 - 1)) == str(2**63 - 1)
 
 
 class TestDifferentWriteRulesForOneField:
@@ -211,6 +212,10 @@ class TestStoredState:
         assert json.loads(text) == {
             "city": {"l": ["Cambridge", 17, "stripe/evt", "event-17", PLACE, "version-1"]}
         }
+
+    def test_has_a_sum_as_exact_text_from_its_first_change(self) -> None:
+        text = fields_text(merge({}, [update(17, change("total", 0.1, "sum"))]))
+        assert json.loads(text)["total"]["s"][0] == "0.1"
 
     def test_of_nothing(self) -> None:
         assert read_fields(fields_text({})) == {}
