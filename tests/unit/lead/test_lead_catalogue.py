@@ -104,7 +104,7 @@ class TestFields:
         expected = f"{name} is not a field of a lead; {guess}"
         assert Catalogue(CUSTOM).field_problem(name) == expected
 
-    @pytest.mark.parametrize("name", ["cixx", "quux"])
+    @pytest.mark.parametrize("name", ["cixx", "cites", "quux"])
     def test_a_guess_is_only_made_where_one_is_near(self, name: str) -> None:
         expected = f"{name} is not a field of a lead; declare it in mappings/fields.yaml"
         assert Catalogue().field_problem(name) == expected
