@@ -222,6 +222,8 @@ class TestValidate:
     def test_refuses_to_sum_what_is_no_number(self, value: Wire | None) -> None:
         cause = Catalogue(CUSTOM).validate([change("lastPayment", value, "sum")])
         assert cause is not None
+        why = "`write: sum` cannot clear a field" if value is None else "`write: sum` adds numbers only"
+        assert cause.detail.endswith(f" to {value!r}: {why}")
         assert cause.cure == "change `write:` or the value in the mapping, then retry"
 
     @pytest.mark.parametrize(
