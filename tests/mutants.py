@@ -335,6 +335,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=(), help="files whose path begins with one of these")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
     options = parser.parse_args()
+    why = explanations()
     results: list[Result] = []
     for room in ROOMS:
         files = chosen_files(room, options.only)
@@ -342,7 +343,6 @@ def main() -> None:
             folder = prepare(room, files)
             run_mutmut(folder, options.processes)
             results += results_of(folder, files)
-    why = explanations()
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     earlier = told_before(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
     there = {file: item for file, item in earlier.items() if (ROOT / file).exists()}

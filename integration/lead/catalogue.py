@@ -216,5 +216,5 @@ def _with_custom_fields(custom: Sequence[Field]) -> dict[str, Any]:
 
 def _nearest(name: str, names: Mapping[str, object]) -> str | None:
     lowered = {known.lower(): known for known in names}
-    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name.lower(), lowered, cutoff=0.75)
     return lowered[near[0]] if near else None

@@ -130,7 +130,7 @@ def _contradiction(keys: Sequence[IdentifierKey], members: Sequence[str], known:
 
 def _shown(keys: Iterable[IdentifierKey], lead_id: str, known: KnownLeads) -> str:
     """The event's identifiers of this lead; an email by its kind only, as this ends in logs."""
-    mine = [key for key in keys if known.survivor(known.by_identifier.get(key, "")) == lead_id]
+    mine = [key for key in keys if lead_id in _members([key], known)]
     return ", ".join("its email" if kind == "email" else f"{kind} {shorten(value)}" for kind, value in mine)
 
 

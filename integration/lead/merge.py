@@ -223,8 +223,8 @@ def same(one: AtHubSpot, other: AtHubSpot) -> bool:
     """
     if isinstance(one, Unknown) or isinstance(other, Unknown):
         return False
-    if _is_blank(one) or _is_blank(other):
-        return _is_blank(one) and _is_blank(other)
+    if _is_blank(one) and _is_blank(other):
+        return True
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 

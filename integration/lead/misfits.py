@@ -64,7 +64,7 @@ def shared_property(field: str, other: str, name: str) -> Misfit:
 
 
 def _unknown(field: str, name: str, portal: Mapping[str, PortalProperty]) -> Misfit:
-    near = difflib.get_close_matches(name, portal, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name, portal, cutoff=0.75)
     guess = f"did you mean {near[0]}? If not, " if near else ""
     cure = f"{guess}create it in HubSpot, or name another under `contacts:` in mappings/fields.yaml"
     return Misfit(f"HubSpot has no property {name} ({field})", cure)

@@ -137,7 +137,7 @@ def _no_undelete() -> Cause:
 
 
 def _millis(text: str) -> str:
-    if text.lstrip("-").isdigit():
+    if text.isdigit():
         return text
     moment = datetime.fromisoformat(text)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -224,7 +224,7 @@ def refused(
 def to_be_created(record: Record, now: Micros) -> Record:
     """The record that HubSpot does not have and may create: all that had to be read is known to be blank."""
     fields = learn(record.fields, dict.fromkeys(unread(record.fields)))
-    return _due_now(_at_rest(replace(record, fields=fields)), now, now)
+    return _due_now(_at_rest(replace(record, fields=fields)), now)
 
 
 def failed(record: Record, outcome: Outcome, now: Micros, jitter: float) -> Record:
@@ -232,7 +232,7 @@ def failed(record: Record, outcome: Outcome, now: Micros, jitter: float) -> Reco
     failing_since = record.failing_since or now
     cause = _last_straw(outcome, failing_since, now)
     if cause is not None:
-        return set_aside(replace(record, failing_since=failing_since), cause, now)
+        return set_aside(record, cause, now)
     if outcome.pauses_all:
         return replace(record, state=RecordState.DUE, due_at=now)  # not its fault: it keeps its place
     backoff = LEAD_NOT_FOUND if outcome.kind == "not_found" else LEAD_RETRY
@@ -277,7 +277,7 @@ def at_rest_or_due(record: Record, now: Micros, since: Micros | None = None) -> 
         return _due_now(_at_rest(record), now, since)
     cause = held_back_by(record)
     if cause is None:
-        return replace(_at_rest(record), refused=record.refused if record.unsent else {})
+        return replace(_at_rest(record), refused={})
     return set_aside(_at_rest(record), cause, now)
 
 
@@ -329,7 +329,7 @@ def _at_rest(record: Record) -> Record:
     )
 
 
-def _due_now(record: Record, now: Micros, since: Micros | None) -> Record:
+def _due_now(record: Record, now: Micros, since: Micros | None = None) -> Record:
     return replace(record, state=RecordState.DUE, due_at=now, waiting_since=since or now)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import Result, Survivor, report, told, told_before, unfolded, unused
+from tests.mutants import ROOT, Result, Survivor, explanations, report, told, told_before, unfolded, unused
 
 CODE = '''\
 from contextlib import contextmanager
@@ -78,3 +78,9 @@ def test_a_run_for_some_files_leaves_what_is_said_of_the_others() -> None:
         "b.py": told(Result("b.py", 5, ()), {}, "2026-11-26"),
     }
     assert told_before(report(both)) == both
+
+
+def test_each_line_that_is_explained_stands_in_the_code() -> None:
+    for file, function, was, _ in explanations():
+        lines = {line.strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines()}
+        assert was in lines, f"{file}: {function}: {was}"

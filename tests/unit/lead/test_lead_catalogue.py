@@ -104,7 +104,7 @@ class TestFields:
         expected = f"{name} is not a field of a lead; {guess}"
         assert Catalogue(CUSTOM).field_problem(name) == expected
 
-    @pytest.mark.parametrize("name", ["cixx", "quux"])
+    @pytest.mark.parametrize("name", ["cixx", "cites", "quux"])
     def test_a_guess_is_only_made_where_one_is_near(self, name: str) -> None:
         expected = f"{name} is not a field of a lead; declare it in mappings/fields.yaml"
         assert Catalogue().field_problem(name) == expected
@@ -222,6 +222,8 @@ class TestValidate:
     def test_refuses_to_sum_what_is_no_number(self, value: Wire | None) -> None:
         cause = Catalogue(CUSTOM).validate([change("lastPayment", value, "sum")])
         assert cause is not None
+        why = "`write: sum` cannot clear a field" if value is None else "`write: sum` adds numbers only"
+        assert cause.detail.endswith(f" to {value!r}: {why}")
         assert cause.cure == "change `write:` or the value in the mapping, then retry"
 
     @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.core.errors import Problem
 from integration.lead.catalogue import Catalogue, ContactNames, Field, PortalProperty
 from integration.lead.fields_file import (
     CatalogueError,
@@ -216,6 +217,9 @@ class TestLoaded:
     def test_a_file_that_cannot_be_read_says_why(self, tmp_path: Path) -> None:
         with pytest.raises(CatalogueError) as caught:
             load_catalogue(tmp_path, SHOWN_AS)
+        assert caught.value.problems == (
+            Problem(SHOWN_AS, "", "cannot be read: Is a directory", "check that it is there"),
+        )
         assert str(caught.value) == (f"{SHOWN_AS}: cannot be read: Is a directory (check that it is there)")
 
     def test_nothing_is_read_where_nothing_is(self, tmp_path: Path) -> None:

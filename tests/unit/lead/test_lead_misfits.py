@@ -52,7 +52,7 @@ def test_an_unknown_property_comes_with_a_guess_where_one_is_near() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "guessed"), [("citx", True), ("cixx", False)])
+@pytest.mark.parametrize(("name", "guessed"), [("citx", True), ("cites", False), ("cixx", False)])
 def test_a_guess_is_near(name: str, guessed: bool) -> None:
     item = found(name)
     assert item is not None
@@ -93,7 +93,9 @@ def test_a_property_takes_the_types_that_hubspot_can_hold_in_it(
 
 
 class TestOptions:
-    @pytest.mark.parametrize("constants", [(), ("gold",), ("gold;silver",), (7,), ("gold", "silver")])
+    @pytest.mark.parametrize(
+        "constants", [(), ("gold",), ("gold;silver",), (7,), ("gold", "silver"), ("gold;silver;7",)]
+    )
     def test_that_the_property_has_are_taken(self, constants: tuple[Wire, ...]) -> None:
         assert found("tier", *constants) is None
 

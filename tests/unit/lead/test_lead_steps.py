@@ -126,6 +126,11 @@ class TestNews:
         assert found.to_rebuild == {"lead-001"}
         assert (len(found.asked), found.withdrawn) == (1, ())
 
+    def test_an_event_of_which_no_update_is_kept_asks_again(self) -> None:
+        known = Known(before={"01-1": EndBefore(EventState.TRANSLATED, None, None)})
+        found = advance(known, [asks(1, [ANN], {"city": "Rome"})], at(Priority.REPLAYED))
+        assert [id for id, _ in found.asked] == ["lead-001"]
+
     def test_an_event_that_is_of_another_lead_now_rebuilds_both(self) -> None:
         both = (asks(1, [ANN], {"city": "Rome"}), asks(2, [CUS], {"plan": "Pro"}))
         found = again(Known(), advance(Known(), both, at()), asks(1, [CUS], {"city": "Rome"}))
@@ -165,6 +170,7 @@ class TestRecords:
         known = replace(knowing(ann="lead-1"), fields_of_new=before({"city": "Rome"}))
         found = advance(known, [asks(1, [ANN], {"city": "Rome", "plan": "Pro"})], at())
         assert found.records["lead-1"].unsent == {"plan": "Pro"}
+        assert found.records["lead-1"].id == "lead-1"
 
     @pytest.mark.parametrize("priority", list(Priority))
     def test_one_event_that_creates_suffices_and_it_stays_so(self, priority: Priority) -> None:

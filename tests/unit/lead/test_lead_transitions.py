@@ -352,7 +352,9 @@ class TestFailed:
         assert after.due_at == NOW + 77 * SECOND
 
     def test_what_is_about_the_account_neither_counts_nor_is_told_of_the_lead(self) -> None:
-        sending = replace(record(BERLIN), attempts=2, failing_since=EARLIER, waiting_since=EARLIER)
+        sending = replace(
+            record(BERLIN), attempts=2, failing_since=EARLIER, waiting_since=EARLIER, due_at=EARLIER
+        )
         after = failed(sending, Outcome("stop", 401, CAUSE), NOW, 1.0)
         assert after == replace(sending, state=RecordState.DUE, due_at=NOW)
 
@@ -390,6 +392,8 @@ class TestFailed:
         assert (first.state, first.due_at, first.waiting_since) == (RecordState.DEAD, None, None)
         assert (first.failing_since, first.cause) == (NOW, CAUSE)
         assert set_aside(FAILING, CAUSE, NOW).failing_since == EARLIER
+        at_once = failed(record(BERLIN), Outcome("set_aside", 400, CAUSE), NOW, 1.0)
+        assert (at_once.failing_since, at_once.attempts) == (NOW, 0)
         at_once = failed(FAILING, Outcome("set_aside", 400, CAUSE), NOW, 1.0)
         assert (at_once.failing_since, at_once.attempts) == (EARLIER, 4)
 
