@@ -138,7 +138,11 @@ def test_of_each_file_only_the_newest_versions_stay(store: Store) -> None:
     assert {*stored_versions(store, MAIN_ACCOUNT).names()} == {"shop", "mill"}
 
 
-def test_a_store_without_its_table_keeps_no_process_from_its_files(
+def said_unkept(caplog: pytest.LogCaptureFixture) -> int:
+    return len([record for record in caplog.records if "cannot be kept or found" in record.message])
+
+
+def test_a_store_without_its_table_keeps_no_process_from_its_files_and_is_told_by_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     empty = Store(f"sqlite:///{tmp_path}/empty.db")
@@ -147,8 +151,24 @@ def test_a_store_without_its_table_keeps_no_process_from_its_files(
         here.look()
 
     assert here.rule == "paid"
-    assert len([record for record in caplog.records if "cannot be kept or found" in record.message]) == 1
+    assert said_unkept(caplog) == 0
     empty.dispose()
+
+
+def test_what_else_keeps_a_version_from_being_stored_is_said_once(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the disk says no")
+
+    monkeypatch.setattr("integration.store.mapping_rows.put", broken)
+    here = machine(store, tmp_path / "a", MAPPING)
+    for _ in range(3):
+        here.look()
+
+    assert here.rule == "paid"
+    assert said_unkept(caplog) == 1
+    assert "the disk says no" in caplog.text
 
 
 def test_events_wait_while_no_version_of_their_mapping_is_good(store: Store, engine: Engine) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 ASK = """
 import sys
 from integration.config.sources import Configuration
+from integration.core.values import MAIN_ACCOUNT
 from integration.lead.catalogue import Catalogue
 from integration.store.engine import Store
 from integration.store.upgrade import upgrade
 from integration.web.gauges import gauges
 store = Store(sys.argv[1])
 upgrade(store)
-print(gauges(store, Configuration(Catalogue(), {}, ()), 0).decode())
+print(gauges(store, MAIN_ACCOUNT, Configuration(Catalogue(), {}, ()), 0).decode())
 """
 
 
