@@ -34,7 +34,7 @@ store marks an event as merged in the transaction that writes the merged state).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from enum import Enum
@@ -148,7 +148,7 @@ def merge(state: FieldStates, updates: Iterable[Update]) -> FieldStates:
 
     Updates with the same `event_id` are one update.
     """
-    merged = dict(state)
+    merged = dict(state.items())  # items: those of a stored record are much faster than its keys
     for update in {update.event_id: update for update in updates}.values():
         for change in update.changes:
             if _takes_part(change):
@@ -181,11 +181,12 @@ def rebuild(current: FieldStates, archived: FieldStates, updates: Iterable[Updat
 
 def pending(state: FieldStates) -> dict[str, Wire | None]:
     """The fields whose value differs from what HubSpot is known to have: the body of the next request."""
-    return {
-        name: field_state.value
-        for name, field_state in state.items()
-        if _is_settled(field_state) and not same(field_state.value, field_state.sent)
-    }
+    return dict(_unsent(state))
+
+
+def has_pending(state: FieldStates) -> bool:
+    """Whether there is such a field; without looking further than to the first."""
+    return next(_unsent(state), None) is not None
 
 
 def confirm(state: FieldStates, sent: Mapping[str, Wire | None]) -> FieldStates:
@@ -232,6 +233,12 @@ def _takes_part(change: FieldChange) -> bool:
     if change.write == "sum":
         return _is_number(change.value)
     return change.value is not None or change.write in _TAKES_CLEAR
+
+
+def _unsent(state: FieldStates) -> Iterator[tuple[str, Wire | None]]:
+    for name, field_state in state.items():
+        if _is_settled(field_state) and not same(value := field_state.value, field_state.sent):
+            yield name, value
 
 
 def _joined(one: FieldState, other: FieldState) -> FieldState:

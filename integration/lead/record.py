@@ -24,7 +24,18 @@ from integration.core.values import (
     Wire,
     fields_of,
 )
-from integration.lead.merge import FieldStates, confirm, join, learn, merge, pending, rebuild, same, unread
+from integration.lead.merge import (
+    FieldStates,
+    confirm,
+    has_pending,
+    join,
+    learn,
+    merge,
+    pending,
+    rebuild,
+    same,
+    unread,
+)
 
 NOT_FOUND_CAUSES = frozenset({"unresolved", "ambiguous_lead", "lead_not_found"})
 
@@ -120,15 +131,21 @@ def changed(record: Record, updates: Iterable[Update], timing: BundleTiming, now
     A record that was set aside is due again too: the new change may be the cure, and costs one request to
     try.
     """
-    record = _with_another_term(replace(record, fields=merge(record.fields, updates)))
-    if record.on_its_way or not record.unsent:
-        return record
+    record, fields = _with_another_term(record), merge(record.fields, updates)
+    if record.on_its_way or not has_pending(fields):
+        return replace(record, fields=fields)
     since = now if record.waiting_since is None else record.waiting_since
     due_at = min(now + timing.window, since + timing.max_wait)
     if record.failing_since is not None and record.state is RecordState.DUE:
         due_at = max(due_at, record.due_at or 0)  # a failing record keeps its pace, whatever comes in
     return replace(
-        record, state=RecordState.DUE, waiting_since=since, due_at=due_at, cause=None, priority=Priority.LIVE
+        record,
+        fields=fields,
+        state=RecordState.DUE,
+        waiting_since=since,
+        due_at=due_at,
+        cause=None,
+        priority=Priority.LIVE,
     )
 
 
@@ -137,7 +154,7 @@ def rebuilt(record: Record, updates: Iterable[Update], now: Micros) -> Record:
     record = replace(record, fields=rebuild(record.fields, record.archived, updates))
     if record.on_its_way:
         return record
-    if not record.unsent:
+    if not has_pending(record.fields):
         return replace(
             record, state=RecordState.CLEAN, due_at=None, waiting_since=None, failing_since=None, cause=None
         )
@@ -174,7 +191,7 @@ def joined(survivor: Record, gone: Record, now: Micros) -> Record:
     if record.on_its_way:
         return record
     record = replace(record, attempts=0, failing_since=None, cause=None)
-    if not record.unsent:
+    if not has_pending(record.fields):
         return replace(record, state=RecordState.CLEAN, due_at=None, waiting_since=None)
     return _due_now(record, now, record.waiting_since)
 

@@ -14,6 +14,7 @@ from integration.lead.merge import (
     FieldStates,
     before,
     confirm,
+    has_pending,
     join,
     merge,
     pending,
@@ -173,6 +174,8 @@ class TestPending:
     def test_is_empty_after_confirmation(self) -> None:
         state = merge({}, [update(1, change("city", "Cambridge"), change("fax", None))])
         assert pending(confirm(state, pending(state))) == {}
+        assert has_pending(state)
+        assert not has_pending(confirm(state, pending(state)))
 
     def test_leaves_out_a_value_that_changed_and_changed_back(self) -> None:
         state = merge({}, [update(1, change("city", "A"))])
