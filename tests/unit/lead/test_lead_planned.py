@@ -123,6 +123,17 @@ def test_a_later_step_knows_the_guid_that_an_earlier_one_found() -> None:
     assert end.cause.code == "contradicting_identifiers"
 
 
+def test_a_later_step_knows_which_leads_would_be_one_and_holds_none_for_on_its_way() -> None:
+    known, _ = stored(asks(1, [ANN], {}), asks(2, [CUS], {}))
+    known = replace(known, leads=replace(known.leads, leased={"lead-001", "lead-002"}))
+    plan, circumstances = Planned(), at()
+    seen = plan.over(known, [ANN, CUS])
+    plan.add(seen, advance(seen, [asks(3, [ANN, CUS], {})], circumstances))
+
+    later = plan.over(known, [CUS]).leads
+    assert (later.merged, later.leased) == ({"lead-002": "lead-001"}, set())
+
+
 def test_a_guid_goes_with_the_lead_that_another_would_be() -> None:
     known, _ = stored(asks(1, [ANN], {}), asks(2, [CUS, GUID], {}))
     plan, circumstances = Planned(), at()

@@ -145,6 +145,21 @@ class TestNews:
         assert found.to_rebuild == {"lead-001"}
 
 
+class TestAccount:
+    """Records that nobody had yet are of the account of the step."""
+
+    circumstances = replace(at(), account="other")
+
+    def test_of_a_lead_that_nobody_knew(self) -> None:
+        found = advance(Known(), [asks(1, [ANN], {"city": "Rome"})], self.circumstances)
+        assert found.records["lead-001"].account == "other"
+
+    def test_of_leads_that_are_one_and_have_none(self) -> None:
+        known = Known(KnownLeads({ANN: "lead-1", CUS: "lead-2"}))
+        found = advance(known, [asks(1, [ANN, CUS], {})], self.circumstances)
+        assert found.records["lead-1"].account == "other"
+
+
 class TestRecords:
     def test_a_live_event_of_a_known_lead_changes_its_record(self) -> None:
         known = knowing(
