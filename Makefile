@@ -13,7 +13,7 @@ demo: $(VENV)/runtime.done  ## a payment closes a lead, with real processes, on 
 	@$(BIN)/leadwire demo
 
 test: $(VENV)/dev.done  ## the test suite, on SQLite and PostgreSQL
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
 test-all: $(VENV)/dev.done  ## with the long ones: kill -9 under load, many rounds
 	@$(BIN)/python -m pytest $(ARGS)
