@@ -216,7 +216,8 @@ def _parse_json(text: str) -> Any:
     try:
         payload = _JSON.decode(text)
     except JSONDecodeError as error:
-        refuse(f"The body is not JSON: {error.msg} at line {error.lineno} column {error.colno}.")
+        what = error.msg.removesuffix(" at")  # some end with it: "Unterminated string starting at"
+        refuse(f"The body is not JSON: {what} at line {error.lineno} column {error.colno}.")
     except RecursionError:
         refuse(_TOO_DEEP)
     except ValueError:  # int() refuses longer texts, as their conversion takes quadratic time

@@ -107,6 +107,9 @@ class TestJson:
             "The body is not JSON: Expecting ':' delimiter at line 2 column 6."
         )
         assert malformed(b"{} {}") == "The body is not JSON: Extra data at line 1 column 4."
+        assert malformed(b'{"a": "b') == (
+            "The body is not JSON: Unterminated string starting at line 1 column 7."
+        )
         assert malformed(b"<html>") == "The body is not JSON: Expecting value at line 1 column 1."
 
     @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
