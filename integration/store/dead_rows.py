@@ -6,9 +6,10 @@ hold only what is dead.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Table, func, select, update
 
 from integration.core.values import Micros
 from integration.store.tables import events, in_state, leads
@@ -23,32 +24,14 @@ def count_dead_events(
     connection: Connection, account: str, *, cause: str | None, source: str | None
 ) -> dict[str, int]:
     """How many dead events the account has, by cause; of one source or cause if given."""
-    query = (
-        select(events.c.cause, func.count())
-        .where(_DEAD_EVENT, events.c.account == account)
-        .group_by(events.c.cause)
-    )
-    if cause is not None:
-        query = query.where(events.c.cause == cause)
-    if source is not None:
-        query = query.where(events.c.source == source)
-    return dict(connection.execute(query).all())
+    return _count_by_cause(connection, events, account, {"cause": cause, "source": source})
 
 
 def count_dead_leads(
     connection: Connection, account: str, *, cause: str | None, lead_id: str | None
 ) -> dict[str, int]:
     """How many dead leads the account has, by cause; of one cause, or only this lead, if given."""
-    query = (
-        select(leads.c.cause, func.count())
-        .where(_DEAD_LEAD, leads.c.account == account)
-        .group_by(leads.c.cause)
-    )
-    if cause is not None:
-        query = query.where(leads.c.cause == cause)
-    if lead_id is not None:
-        query = query.where(leads.c.id == lead_id)
-    return dict(connection.execute(query).all())
+    return _count_by_cause(connection, leads, account, {"cause": cause, "id": lead_id})
 
 
 def retry_events(
@@ -109,3 +92,16 @@ def retry_leads(
         .returning(leads.c.id)
     )  # fmt: skip
     return sorted(connection.execute(again).scalars())
+
+
+def _count_by_cause(
+    connection: Connection, table: Table, account: str, chosen: Mapping[str, str | None]
+) -> dict[str, int]:
+    """How many dead rows of a table the account has; those with these values, where one is given."""
+    wanted = [table.c[name] == value for name, value in chosen.items() if value is not None]
+    query = (
+        select(table.c.cause, func.count())
+        .where(in_state(table, "dead"), table.c.account == account, *wanted)
+        .group_by(table.c.cause)
+    )
+    return dict(connection.execute(query).all())
