@@ -26,6 +26,22 @@ LEADS_PER_CLAIM = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """What all parts of one worker's delivery work with: whose leads go where, by what clock and budgets.
+
+    `chance` gives a number from 0 up to 1, which spreads attempts in time.
+    """
+
+    store: Store
+    account: str
+    destination: Destination
+    clock: Clock
+    slots: Slots
+    worker: str
+    chance: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Leased leads whose operations go in one call, and the slots of the budget that the call takes."""
 
@@ -52,49 +68,37 @@ class _Failed:
 class Claimer:
     """Claims the due leads of an account for one worker. Any number may, in any process."""
 
-    def __init__(
-        self,
-        store: Store,
-        account: str,
-        destination: Destination,
-        clock: Clock,
-        slots: Slots,
-        *,
-        worker: str,
-        chance: Callable[[], float],
-    ) -> None:
-        self._store = store
-        self._account = account
-        self._destination = destination
-        self._clock = clock
-        self._slots = slots
-        self._worker = worker
-        self._chance = chance
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
 
     def claim(self, limit: int) -> Claim:
         """Lease due leads for up to `limit` requests within the budget.
 
         Those with nothing to send, or that cannot be addressed yet, are settled at once.
         """
-        with self._store.read() as connection:
-            now = self._clock()
-            due_at = records.next_due_at(connection, self._account)
+        with self._delivery.store.read() as connection:
+            now = self._delivery.clock()
+            due_at = records.next_due_at(connection, self._delivery.account)
             if due_at is None or due_at > now:
                 return Claim((), due_at)
-            pause = budget.current_pause(connection, self._account)
+            pause = budget.current_pause(connection, self._delivery.account)
         if pause.until > now:
             return Claim((), pause.until)
-        with self._store.write() as connection:
+        with self._delivery.store.write() as connection:
             return self._claim_in(connection, 1 if pause.pauses else limit)
 
     def _claim_in(self, connection: Connection, limit: int) -> Claim:
-        now = self._clock()
-        slots = self._slots.free(connection, budget.REQUESTS, now, limit + self._destination.most_cost - 1)
+        now = self._delivery.clock()
+        slots = self._delivery.slots.free(
+            connection, budget.REQUESTS, now, limit + self._delivery.destination.most_cost - 1
+        )
         if not slots:
-            return Claim((), self._slots.next_free_at(connection, budget.REQUESTS))
-        most = min(min(len(slots), limit) * self._destination.max_batch, max(LEADS_PER_CLAIM, limit))
+            return Claim((), self._delivery.slots.next_free_at(connection, budget.REQUESTS))
+        most = min(min(len(slots), limit) * self._delivery.destination.max_batch, max(LEADS_PER_CLAIM, limit))
         until = now + DELIVERY_LEASE_SECONDS * MICROS_PER_SECOND
-        rows = records.claim_due(connection, self._account, self._worker, now, until, limit=most)
+        rows = records.claim_due(
+            connection, self._delivery.account, self._delivery.worker, now, until, limit=most
+        )
         links = identifiers.links_of(connection, [row.id for row in rows])
         reach = self._reach()
         planned = [(row, self._planned(row, links[row.id], reach, now)) for row in rows]
@@ -103,7 +107,7 @@ class Claimer:
         to_send = [(row, plan) for row, plan in planned if isinstance(plan, Operation)]
         jobs, left_over = self._jobs(connection, to_send, slots, limit)
         records.save(connection, left_over, now)
-        self._slots.take(connection, chain.from_iterable(job.slots for job in jobs), now)
+        self._delivery.slots.take(connection, chain.from_iterable(job.slots for job in jobs), now)
         return Claim(tuple(jobs), now if rows else None)
 
     def _planned(
@@ -122,7 +126,7 @@ class Claimer:
         if isinstance(plan, _Failed):
             cause, waiting = plan.cause, set_aside(row, plan.cause, now)
         else:
-            cause, waiting = plan, not_addressable(row, plan, now, self._chance())
+            cause, waiting = plan, not_addressable(row, plan, now, self._delivery.chance())
         report_unsent(waiting, cause)
         return waiting
 
@@ -134,10 +138,13 @@ class Claimer:
         limit: int,
     ) -> tuple[list[Job], list[Record]]:
         """The calls that the slots suffice for, and the leads that are due again for want of a slot."""
-        now = self._clock()
+        now = self._delivery.clock()
         jobs: list[Job] = []
         left_over: list[Record] = []
-        free, searches = iter(slots), iter(self._slots.free(connection, budget.SEARCH, now, len(slots)))
+        free, searches = (
+            iter(slots),
+            iter(self._delivery.slots.free(connection, budget.SEARCH, now, len(slots))),
+        )
         for family, group in self._calls(to_send):
             rows, operations = unzipped(group)
             search = next(searches, None) if family.is_search else ()
@@ -146,7 +153,7 @@ class Claimer:
                 jobs.append(Job(rows, operations, (*taken, search) if search else taken))
                 continue
             name = budget.SEARCH if search is None else budget.REQUESTS
-            due_at = max(now, self._slots.next_free_at(connection, name) or now)
+            due_at = max(now, self._delivery.slots.next_free_at(connection, name) or now)
             left_over += [replace(row, state=RecordState.DUE, due_at=due_at) for row in rows]
         return jobs, left_over
 
@@ -156,15 +163,19 @@ class Claimer:
         """Operations of one family together, as many as one call carries."""
         families: dict[Family, list[tuple[Record, Operation]]] = {}
         for row, operation in to_send:
-            families.setdefault(self._destination.family(operation), []).append((row, operation))
-        size = self._destination.max_batch
+            families.setdefault(self._delivery.destination.family(operation), []).append((row, operation))
+        size = self._delivery.destination.max_batch
         for family, group in families.items():
             for start in range(0, len(group), size):
                 yield family, group[start : start + size]
 
     def _reach(self) -> Reach:
         """What the destination can do now: the kinds that it finds by may change with fields.yaml."""
-        return Reach(self._destination.id_kind, self._destination.finds_by, self._destination.can_create)
+        return Reach(
+            self._delivery.destination.id_kind,
+            self._delivery.destination.finds_by,
+            self._delivery.destination.can_create,
+        )
 
 
 def unzipped(

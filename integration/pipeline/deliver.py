@@ -18,7 +18,7 @@ from integration.core.settings import RateLimit
 from integration.core.values import MICROS_PER_SECOND, Attempt
 from integration.core.world import Future, world
 from integration.hubspot import Destination
-from integration.pipeline.claim import Claim, Claimer, Job, unzipped
+from integration.pipeline.claim import Claim, Claimer, Delivery, Job, unzipped
 from integration.pipeline.settle import Settler
 from integration.pipeline.slots import Slots, StoppingError
 from integration.store import records
@@ -47,11 +47,11 @@ class Deliverer:
         concurrency: int,
         chance: Callable[[], float] | None = None,
     ) -> None:
-        chance = chance or world().chance
         # Before any thread begins: without a store, this is tried again.
         self._slots = Slots(store, account, destination, clock, rate_limit)
-        self._claimer = Claimer(store, account, destination, clock, self._slots, worker=worker, chance=chance)
-        self._settler = Settler(store, account, destination, clock, self._slots, worker=worker, chance=chance)
+        delivery = Delivery(store, account, destination, clock, self._slots, worker, chance or world().chance)
+        self._claimer = Claimer(delivery)
+        self._settler = Settler(delivery)
         self._store = store
         self._account = account
         self._destination = destination

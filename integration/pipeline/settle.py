@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from sqlalchemy import Connection
 
-from integration.core.clock import Clock
 from integration.core.errors import LeadwireError
 from integration.core.logs import log_action
 from integration.core.values import MICROS_PER_SECOND, Attempt, Cause, Find, Micros, Outcome, Write
-from integration.hubspot import Destination
 from integration.lead.record import Record, after_attempt, looked_up_again
-from integration.pipeline.claim import Job
+from integration.pipeline.claim import Delivery, Job
 from integration.pipeline.knowing import take_found
 from integration.pipeline.pausing import ended, next_pause
 from integration.pipeline.reporting import report
-from integration.pipeline.slots import Slots
 from integration.store import attempts, budget, identifiers, records
 from integration.store.budget import Slot
-from integration.store.engine import Store
 from integration.store.group_commit import GroupCommit
 from integration.store.isolation import lies_in_data, stored_or_set_aside
 
@@ -40,26 +36,10 @@ class _Settled:
 class Settler:
     """Writes down what came of the requests of one worker."""
 
-    def __init__(
-        self,
-        store: Store,
-        account: str,
-        destination: Destination,
-        clock: Clock,
-        slots: Slots,
-        *,
-        worker: str,
-        chance: Callable[[], float],
-    ) -> None:
-        self._store = store
-        self._account = account
-        self._destination = destination
-        self._clock = clock
-        self._slots = slots
-        self._worker = worker
-        self._chance = chance
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
         self._together: GroupCommit[_Settled, Mapping[str, Record]] = GroupCommit(
-            store, self._settle_in, name="settle"
+            delivery.store, self._settle_in, name="settle"
         )
 
     def settle(self, job: Job, made: Sequence[Attempt]) -> None:
@@ -79,7 +59,9 @@ class Settler:
         }
         if not found:
             return list(made)
-        contradictions = take_found(self._store, self._account, found, self._clock())
+        contradictions = take_found(
+            self._delivery.store, self._delivery.account, found, self._delivery.clock()
+        )
         return [
             replace(attempt, outcome=Outcome("set_aside", attempt.outcome.status, cause))
             if (cause := contradictions.get(attempt.operation.record_id))
@@ -102,7 +84,7 @@ class Settler:
         waiting_since = {row.id: row.waiting_since for row in job.rows}
         for attempt in made:
             id = attempt.operation.record_id
-            report(attempt, waiting_since[id], rows.get(id), self._clock())
+            report(attempt, waiting_since[id], rows.get(id), self._delivery.clock())
 
     def _settle_isolated(
         self, slots: tuple[Slot, ...], made: Sequence[Attempt]
@@ -117,25 +99,25 @@ class Settler:
         return rows, stored
 
     def _settle_now(self, slots: tuple[Slot, ...], made: Sequence[Attempt]) -> Mapping[str, Record]:
-        with self._store.write() as connection:
+        with self._delivery.store.write() as connection:
             return self._settle_in(connection, [_Settled(slots, tuple(made))])[0]
 
     def _settle_in(self, connection: Connection, done: Sequence[_Settled]) -> list[Mapping[str, Record]]:
         """The leads as they are after these attempts, without those whose lease ran out meanwhile."""
-        now = self._clock()
+        now = self._delivery.clock()
         made = [attempt for item in done for attempt in item.attempts]
         held = records.still_leased(
-            connection, self._worker, [attempt.operation.record_id for attempt in made]
+            connection, self._delivery.worker, [attempt.operation.record_id for attempt in made]
         )
         rows = {
-            id: after_attempt(held[id], attempt, now, self._chance())
+            id: after_attempt(held[id], attempt, now, self._delivery.chance())
             for attempt in made
             if (id := attempt.operation.record_id) in held
         }
         rows |= self._not_where_hubspot_said(connection, made, rows, now)
         records.save(connection, list(rows.values()), now)
-        attempts.add_attempts(connection, self._account, made)
-        self._slots.settle(connection, chain.from_iterable(item.slots for item in done), now)
+        attempts.add_attempts(connection, self._delivery.account, made)
+        self._delivery.slots.settle(connection, chain.from_iterable(item.slots for item in done), now)
         if made:
             self._pause_or_resume(connection, made, now)
         return [
@@ -154,21 +136,23 @@ class Settler:
         ]
         if not missing:
             return {}
-        forgotten = identifiers.unlink_found(connection, missing, self._destination.id_kind)
+        forgotten = identifiers.unlink_found(connection, missing, self._delivery.destination.id_kind)
         return {id: looked_up_again(rows[id], now) for id in forgotten if id in rows}
 
     def _pause_or_resume(self, connection: Connection, done: Sequence[Attempt], now: Micros) -> None:
-        before = budget.current_pause(connection, self._account)
+        before = budget.current_pause(connection, self._delivery.account)
         stopping = next((attempt.outcome for attempt in done if attempt.outcome.pauses_all), None)
         if stopping is not None and before.until <= now:
-            budget.pause(connection, self._account, next_pause(before.pauses, stopping, now))
+            budget.pause(connection, self._delivery.account, next_pause(before.pauses, stopping, now))
         elif stopping is None and ended(before, done):
-            budget.resume(connection, self._account)
+            budget.resume(connection, self._delivery.account)
         used_up_for = max(attempt.outcome.used_up_for or 0.0 for attempt in done)
         if used_up_for:
             until = now + int(used_up_for * MICROS_PER_SECOND)
             budget.pause(
-                connection, self._account, budget.Pause(until, 0, "HubSpot says that its limit is used up")
+                connection,
+                self._delivery.account,
+                budget.Pause(until, 0, "HubSpot says that its limit is used up"),
             )
 
 
