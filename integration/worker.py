@@ -8,6 +8,7 @@ from functools import partial
 
 from integration.config.sources import Sources
 from integration.core.clock import Clock, new_id, now
+from integration.core.errors import StoreUnavailableError
 from integration.core.logs import log_action
 from integration.core.memory import spare_the_collector
 from integration.core.settings import Settings
@@ -27,6 +28,7 @@ from integration.pipeline.keeper import Keeper
 from integration.pipeline.rebuild import rebuild_once
 from integration.pipeline.translate import Translator
 from integration.store.engine import Store
+from integration.store.patience import Outage
 from integration.store.wakeup import Changes
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class Worker:
         self._retention = Retention(store, clock, settings.retention_days)
         url = settings.alert_webhook_url
         self._alerts = Alerts(store, MAIN_ACCOUNT, clock, AlertWebhook(url).post if url else None)
+        self._outage = Outage()
         self._stop = world().event()
         self._received = world().event()
         self._due = world().event()
@@ -123,12 +126,19 @@ class Worker:
                 if changes.wait(IDLE_SECONDS):
                     self._received.set()
                     self._due.set()
+                self._outage.done(self._watch.__name__)
 
     def _repeat(self, step: Callable[[], None]) -> None:
-        """Run `step` again and again. What fails is said and tried again: no error ends a worker."""
+        """Run `step` again and again. What fails is said and tried again: no error ends a worker. That the
+        store is away is said once for all steps.
+        """
         while not self._stop.is_set():
             try:
                 step()
+                self._outage.done(step.__name__)
+            except StoreUnavailableError as error:
+                self._outage.missed(step.__name__, error)
+                self._stop.wait(PAUSE_AFTER_ERROR_SECONDS)
             except Exception:
                 log.exception(
                     "Failed, and will try again", extra={"leadwire_fields": {"action": "worker.error"}}

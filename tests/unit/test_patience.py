@@ -8,7 +8,7 @@ import pytest
 
 from integration.core.errors import StoreUnavailableError
 from integration.store.engine import StoreRefusedError
-from integration.store.patience import patiently
+from integration.store.patience import Outage, patiently
 
 
 class Pauses:
@@ -71,3 +71,32 @@ def test_what_waiting_cannot_cure_is_raised_at_once(error: Exception) -> None:
 def test_after_the_time_it_is_raised() -> None:
     with pytest.raises(StoreUnavailableError, match="no route"):
         patiently(failing(9, StoreUnavailableError("no route")), Pauses().stopped, seconds=0)
+
+
+def test_an_outage_is_said_once_and_its_end_when_all_have_the_store_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    outage, error = Outage(), StoreUnavailableError("no route")
+
+    outage.done("deliver")
+    outage.missed("deliver", error)
+    outage.missed("translate", error)
+    outage.missed("deliver", error)
+    assert caplog.messages == ["Waits, and goes on by itself: no route"]
+
+    outage.done("deliver")
+    outage.done("fetch")
+    assert len(caplog.messages) == 1
+
+    outage.done("translate")
+    outage.done("translate")
+    assert caplog.messages[1:] == ["The store is there: going on"]
+
+
+def test_the_next_outage_is_said_again(caplog: pytest.LogCaptureFixture) -> None:
+    outage, error = Outage(), StoreUnavailableError("no route")
+    for _ in range(2):
+        outage.missed("deliver", error)
+        outage.done("deliver")
+    assert caplog.messages == ["Waits, and goes on by itself: no route"] * 2
