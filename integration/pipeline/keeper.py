@@ -111,10 +111,8 @@ class Keeper:
             log_action(log, "mapping.not_kept", text, logging.WARNING)
 
     def _recall(self) -> None:
-        mistaken = bool(self._sources.current.mistakes)
-        if not (mistaken and self._elapsed() - self._recalled_at >= RECALL_SECONDS) and not (
-            self._versions.is_behind
-        ):
+        is_time = self._elapsed() - self._recalled_at >= RECALL_SECONDS
+        if not (self._versions.is_behind or (is_time and self._sources.current.mistakes)):
             return
         self._recalled_at = self._elapsed()
         if self._versions.read(self._store):
